@@ -299,6 +299,9 @@ def test_a_step_of_a_long_loop_opens_with_the_part_around_it() -> None:
     assert "t = 149" in texts(svg)
     assert "t = 0" not in texts(svg)
     data = page_data(drawing.html())
+    names = [box["name"] for box in data["boxes"].values()]
+    order = ["scan over t = 0, ..., 199", "t = 0 … t = 39", "t = 0", "t = 40 … t = 79", "t = 40", "t = 199"]
+    assert sorted(order, key=names.index) == order
     for group in data["open"]:
         assert data["groups"][group]["parent"] in (0, *data["open"])
 

@@ -143,27 +143,43 @@ class Picture:
 
     def _cut(self) -> bool:
         """Cut every level with too many boxes into parts, in the order of computation."""
-        found = False
+        count = len(self.boxes)
+        first: dict[Box, Box] = {}  # the first box in each part
         for number, boxes in self.children().items():
             while len(boxes) > CROWDED:
-                found = True
                 size = max(PART, -(-len(boxes) // CROWDED))
-                faces = []
-                for start in range(0, len(boxes), size):
-                    part = boxes[start : start + size]
-                    if len(part) == 1:
-                        faces += part
-                        continue
-                    inner = self.open_group(f"{part[0].name} … {part[-1].name}", "part", number)
-                    face = self.groups[inner].face
-                    assert face is not None
-                    for box in part:
-                        box.group = inner
-                    faces.append(face)
-                boxes = faces
-        if found:
-            self.notes.append(
-                f"{len(self.boxes):,} boxes are too many to show at once: neighbours in the order of "
-                f"computation are drawn as one box that opens"
-            )
-        return found
+                parts = [boxes[start : start + size] for start in range(0, len(boxes), size)]
+                boxes = [part[0] if len(part) == 1 else self._part(part, number) for part in parts]
+                first |= {
+                    face: part[0] for face, part in zip(boxes, parts, strict=True) if face is not part[0]
+                }
+        if len(self.boxes) == count:
+            return False
+        self._in_order(first)
+        self.notes.append(
+            f"{count:,} boxes are too many to show at once: neighbours in the order of computation are drawn "
+            f"as one box that opens"
+        )
+        return True
+
+    def _part(self, boxes: list[Box], number: int) -> Box:
+        """Move boxes of a group into a new group inside of it, and return its face."""
+        inner = self.open_group(f"{boxes[0].name} … {boxes[-1].name}", "part", number)
+        for box in boxes:
+            box.group = inner
+        face = self.groups[inner].face
+        assert face is not None
+        return face
+
+    def _in_order(self, first: dict[Box, Box]) -> None:
+        """Number the boxes again, with each part just before the first box in it."""
+
+        def key(box: Box) -> tuple[int, int]:
+            start = box
+            while start in first:
+                start = first[start]
+            return start.id, box.id if start is box else -box.id
+
+        self.boxes.sort(key=key)
+        for number, box in enumerate(self.boxes):
+            box.id = number
