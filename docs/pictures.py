@@ -60,6 +60,23 @@ def gru(W_zh: Any, W_zx: Any, W_rh: Any, W_rx: Any, W_h: Any, W_x: Any, h: Any, 
     return h_new  # noqa: RET504 - so that the picture has a name for it
 
 
+def patterns(x: Any, y: Any, z: Any, w: Any) -> Any:
+    """The three patterns: + distributes, * switches, max routes."""
+    return 2.0 * (x * y + xg.maximum(z, w))
+
+
+def staged(x: Any, y: Any) -> Any:
+    """The expression of the page on staged computation."""
+    sigy = xg.sigmoid(y)
+    num = x + sigy
+    sigx = xg.sigmoid(x)
+    xpy = x + y
+    xpysqr = xpy * xpy
+    den = sigx + xpysqr
+    f = num / den
+    return f  # noqa: RET504 - so that the picture has a name for it
+
+
 NEURON = ([2.0, -3.0, -3.0], [-1.0, -2.0])
 
 
@@ -73,6 +90,8 @@ def draw_all(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=(3, 3 - i % 2)) for i in range(6)]
+    xg.draw(patterns, 3.0, -4.0, 2.0, -1.0).save(folder / "patterns.svg")
+    xg.draw(staged, 3.0, -4.0).save(folder / "staged.svg")
     xg.draw(neuron, *NEURON).save(folder / "neuron.svg")
     xg.draw(neuron, *NEURON).save(folder / "neuron.html")
     xg.draw(neuron, *NEURON, open=["logistic"]).save(folder / "opened.svg")

@@ -18,6 +18,7 @@ from .context import MODE
 from .graph import Node
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+_EQUATIONS = f"{_PACKAGE}nn{os.sep}recurrent"
 _STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # its functions call ours
 
@@ -53,6 +54,15 @@ def _is_ours(filename: str, module: Any) -> bool:
     if filename.startswith((_PACKAGE, _TREES, contextlib.__file__)):
         return True
     return str(module).partition(".")[0] in _LIBRARIES
+
+
+def _has_names(frame: FrameType) -> bool:
+    """Whether the variables of a frame name its values: those of the user's code, and of equations in `nn`."""
+    file = frame.f_code.co_filename
+    if file.startswith(_EQUATIONS):
+        return True
+    standard = file.startswith(("<frozen", _STANDARD)) and f"-packages{os.sep}" not in file
+    return not standard and not is_ours(frame)
 
 
 def is_library(filename: str) -> bool:
@@ -108,7 +118,7 @@ def names_from_variables() -> Iterator[None]:
     """
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
-        if event == "return" and not is_ours(frame):
+        if event == "return" and _has_names(frame):
             _name(frame.f_locals)
 
     before = sys.getprofile()
