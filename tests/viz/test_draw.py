@@ -160,6 +160,14 @@ def test_a_scan_opens_into_its_steps_and_a_step_into_its_gates() -> None:
     assert sum("sigmoid(" in text for text in step) == 2
 
 
+def test_the_equations_of_a_module_have_their_names() -> None:
+    gru, xs = gru_problem(2)
+    names = {box.name for box in xg.draw(gru_loss, gru, xs)._picture.boxes}
+    assert {"z_t[t=0]", "r_t[t=0]", "h_tilde[t=0]", "h[t=0]", "h[t=1]"} <= names
+    stages = xg.trace(lambda h, xs: xg.scan(lambda h, x: (xg.tanh(h + x), h), h, xs)[1], 0.1, np.ones(4))
+    assert "instance" not in str(stages)  # a variable of Python's own abc module
+
+
 def test_two_scans_and_two_calls_of_a_module_are_groups_of_their_own() -> None:
     layer = xg.nn.Linear(2, 2, dtype=xg.float64)
 

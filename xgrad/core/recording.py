@@ -18,7 +18,7 @@ from .context import MODE
 from .graph import Node
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
-_EQUATIONS = f"{_PACKAGE}nn{os.sep}recurrent"
+_MODULES = f"{_PACKAGE}nn{os.sep}"
 _STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # its functions call ours
 
@@ -57,10 +57,10 @@ def _is_ours(filename: str, module: Any) -> bool:
 
 
 def _has_names(frame: FrameType) -> bool:
-    """Whether the variables of a frame name its values: those of the user's code, and of equations in `nn`."""
+    """Whether the variables of a frame name its values: in the user's code, and in the methods of modules."""
     file = frame.f_code.co_filename
-    if file.startswith(_EQUATIONS):
-        return True
+    if file.startswith(_MODULES):
+        return frame.f_code.co_varnames[:1] == ("self",)
     standard = file.startswith(("<frozen", _STANDARD)) and f"-packages{os.sep}" not in file
     return not standard and not is_ours(frame)
 
