@@ -18,6 +18,7 @@ from .context import MODE
 from .graph import Node
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+_MODULES = f"{_PACKAGE}nn{os.sep}"
 _STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # its functions call ours
 
@@ -29,7 +30,7 @@ _LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api
 class Recorded(Node):
     """A node with its value; made also for ops through which no gradient flows."""
 
-    __slots__ = ("grad", "name", "needs", "operands", "source", "steps", "value")
+    __slots__ = ("grad", "name", "needs", "operands", "scopes", "source", "steps", "value")
 
     def remember(self, value: Any, operands: list[Any], *, needs: bool, name: str | None = None) -> None:
         """Fill in what only `graph` needs. `operands` are nodes, arrays and numbers."""
@@ -38,7 +39,8 @@ class Recorded(Node):
         self.needs = needs
         self.name = name
         self.grad: Any = None
-        self.steps = MODE.get().steps
+        mode = MODE.get()
+        self.steps, self.scopes = mode.steps, mode.scopes
         self.source = source_line()
 
 
@@ -52,6 +54,15 @@ def _is_ours(filename: str, module: Any) -> bool:
     if filename.startswith((_PACKAGE, _TREES, contextlib.__file__)):
         return True
     return str(module).partition(".")[0] in _LIBRARIES
+
+
+def _has_names(frame: FrameType) -> bool:
+    """Whether the variables of a frame name its values: in the user's code, and in the methods of modules."""
+    file = frame.f_code.co_filename
+    if file.startswith(_MODULES):
+        return frame.f_code.co_varnames[:1] == ("self",)
+    standard = file.startswith(("<frozen", _STANDARD)) and f"-packages{os.sep}" not in file
+    return not standard and not is_ours(frame)
 
 
 def is_library(filename: str) -> bool:
@@ -107,7 +118,7 @@ def names_from_variables() -> Iterator[None]:
     """
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
-        if event == "return" and not is_ours(frame):
+        if event == "return" and _has_names(frame):
             _name(frame.f_locals)
 
     before = sys.getprofile()
