@@ -41,6 +41,17 @@ class TwoGradients(xg.Gate):
         return dz, dz
 
 
+class MadeWithArguments(xg.Gate):
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def forward(self, x: Any) -> Any:
+        return x * self.factor
+
+    def backward(self, dz: Any) -> Any:
+        return dz * self.factor
+
+
 class NoArray(xg.Gate):
     def forward(self, x: Any) -> Any:
         return "a"
@@ -415,7 +426,7 @@ TRANSFORMS: dict[str, Kind] = {
     "grad of a Tensor": (lambda: xg.grad(t()), TypeError, "not its result"),
     "vjp of no function": (lambda: xg.vjp(None, 1.0), TypeError, "only a function"),
     "jvp of no function": (lambda: xg.jvp("f", (1.0,), (1.0,)), TypeError, "only a function"),
-    "grad of an integer": (lambda: xg.grad(square)(3), TypeError, "write 3.0 for 3"),
+    "grad of an integer": (lambda: xg.grad(square)(xg.asarray(3)), TypeError, "write 3.0 for 3"),
     "grad of a masked array": (lambda: xg.grad(square)(MASKED), TypeError, "no mask"),
     "grad without arguments": (lambda: xg.grad(square)(), TypeError, "0 positional"),
     "argnums of 0.5": (lambda: xg.grad(square, argnums=0.5)(1.0), TypeError, "argnums=0.5"),
@@ -509,7 +520,7 @@ TRANSFORMS: dict[str, Kind] = {
     "deriv of a masked array": (lambda: xg.deriv(A, MASKED, A, "*"), TypeError, "no mask"),
     "deriv with an unknown parameter": (lambda: xg.deriv(1.0, A, None, "sum", foo=1), TypeError, "axis"),
     "deriv of a class gate by its name": (
-        lambda: xg.deriv(1.0, (1.0,), None, "TwoGradients"),
+        lambda: xg.deriv(1.0, (1.0,), None, "MadeWithArguments"),
         TypeError,
         "the gate itself",
     ),

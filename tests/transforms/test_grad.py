@@ -160,7 +160,7 @@ def test_vjp_nests(device: str) -> None:
 class TestBadInput:
     def test_integers(self) -> None:
         with pytest.raises(TypeError, match=r"argument 0 of <lambda>.*int64.*3\.0"):
-            xg.grad(lambda x: x * x)(3)
+            xg.grad(lambda x: x * x)(np.int64(3))
         with pytest.raises(TypeError, match=r"\['i'\]"):
             xg.grad(lambda p: p["x"])({"x": 1.0, "i": np.array([1])})
 

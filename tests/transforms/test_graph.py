@@ -127,6 +127,6 @@ def test_bad_input() -> None:
     with pytest.raises(TypeError, match="one Tensor"):
         xg.graph(lambda x: (x, x), 1.0)
     with pytest.raises(xg.GraphError, match="floating"):
-        xg.graph(lambda i: i + 1, 1).bprop()
+        xg.graph(lambda i: i + 1, np.int64(1)).bprop()
     with pytest.raises(KeyError, match="the stages are x, z1"):
         xg.graph(lambda x: x + 1, 1.0)["y"]

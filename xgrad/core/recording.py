@@ -70,9 +70,9 @@ def is_library(filename: str) -> bool:
     return filename.startswith((_PACKAGE, _STANDARD, "numpy/")) or f"-packages{os.sep}" in filename
 
 
-def _user_frame() -> FrameType | None:
-    """The innermost frame of the user's code."""
-    frame: FrameType | None = sys._getframe(1)
+def _user_frame(frame: FrameType | None = None) -> FrameType | None:
+    """The innermost frame of the user's code, from `frame` outwards."""
+    frame = frame or sys._getframe(1)
     # as `is_ours`, without a call per frame: this runs for every stage that is traced
     while frame is not None and _is_ours(frame.f_code.co_filename, frame.f_globals.get("__name__")):
         frame = frame.f_back
@@ -113,13 +113,18 @@ def _name(variables: Mapping[str, Any]) -> None:
 def names_from_variables() -> Iterator[None]:
     """Name recorded nodes after the user's variables.
 
-    The variables of a function are read when it returns, those of the surrounding code at the end of the
-    block.
+    The variables of a function are read when it returns, and when it calls another function, so that a value
+    is named where it was computed, not after the parameter that it is passed to. Those of the surrounding
+    code are read at the end of the block.
     """
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
-        if event == "return" and _has_names(frame):
+        if event not in ("call", "return") or not _has_names(frame):
+            return
+        if event == "return":
             _name(frame.f_locals)
+        elif (caller := _user_frame(frame.f_back)) is not None and _has_names(caller):
+            _name(caller.f_locals)
 
     before = sys.getprofile()
     sys.setprofile(on_event)

@@ -37,12 +37,9 @@ def conjugate_vjp(
 
 def _parameters(entry: Op, op: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The op's parameters: those given, and the defaults. Raises TypeError if one is missing or unknown."""
+    if "use" in entry.parameters and not hasattr(op, "use"):  # a class of gates, by name
+        given = {"use": entry.defaults["use"](**given)}
     params = {**entry.defaults, **getattr(op, "use", {}), **given}
-    if "use" in set(entry.parameters) - set(params):
-        raise TypeError(
-            f"{entry.name!r} stores values for its derivative: pass the gate itself to deriv, "
-            f"{entry.name}(), not its name"
-        )
     if set(params) != set(entry.parameters):
         raise TypeError(
             f"{op!r} takes the parameters {entry.parameters or 'none'}; got {tuple(given) or 'none'}"
@@ -59,7 +56,7 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
         x, y: the operands; `y` is None for an op of one operand. A variadic op ("concat", "stack", "where")
             takes a tuple of operands as `x`.
         op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table, or a gate of your own, or its
-            name.
+            name. With the name of a gate that is a class, pass its attributes as keywords.
         z: the op's output, if available; otherwise it is computed if the derivative needs it.
         params: the op's parameters, such as `axis=0` for "sum".
 

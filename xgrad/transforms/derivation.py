@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,26 +21,25 @@ from ..compiler.printing.listing import (
     form,
     opened,
     operand,
-    options,
     rows,
 )
 from ..compiler.printing.spelling import (
     expression_name,
-    gate_called,
     identifier,
     is_identifier,
-    quoted,
     shown,
 )
 from ..compiler.scan import derivative_of
 from ..compiler.trace import Tracer, trace_to_ir
 from ..compiler.variables import Var, spec_of
+from ..core.pytree import tree_map
 from ..core.rules import ShapeDtype, conjugate_vjp
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..ops import OPS, Op
 from ..ops.rules import Given
-from ..ops.table import GATES
+from .deriv_calls import deriv_call, empty_container, path_of
+from .lifting import as_number
 from .tracing import trace
 
 
@@ -65,7 +64,7 @@ def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivatio
     """List the backward pass of `f(*args)`, stage by stage, in terms of `deriv` and `+=`.
 
     Args:
-        f, args: as for `trace`. All floating-point inputs get gradients.
+        f, args: as for `trace`; Python integers count as floats. All floating-point inputs get gradients.
         inline: write out the rule of each gate instead of calling `deriv`.
 
     Returns:
@@ -93,7 +92,7 @@ def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivatio
     dx  = dz1 * x                # () float64
     dx += dz1 * x
     """
-    return _Backward(_speakable(trace(f, *args)), inline).derivation()
+    return _Backward(_speakable(trace(f, *tree_map(as_number, args))), inline).derivation()
 
 
 #: Names used in the text of a backward pass besides ops.
@@ -161,6 +160,7 @@ class _Backward:
     def derivation(self) -> Derivation:
         """Write both passes."""
         program = self._with_residuals()
+        self.lines += [Row(0, name, text) for name, text in self._containers()]
         roots = list(dict.fromkeys(v for v in program.outputs if type(v) is Value and v in self.active))
         for v in roots:
             name = self.grads[v] = self._d(v)
@@ -176,6 +176,15 @@ class _Backward:
             if is_floating(v.dtype) and v not in self.grads:
                 self._add(v, Text(f"zeros_like({v.name})"))
         return Derivation(program, aligned(self.lines, "# "))
+
+    def _containers(self) -> Iterator[tuple[str, str]]:
+        """The lists and dicts, still empty, that the gradients of the parts of arguments are put into."""
+        parts: dict[str, list[list[Any]]] = {}
+        for v in self.program.inputs:
+            stem, bracket, _ = self._d(v).partition("[")
+            if bracket:
+                parts.setdefault(stem, []).append(path_of(self._d(v)))
+        yield from ((stem, empty_container(places)) for stem, places in parts.items())
 
     def _with_residuals(self) -> Program:
         """The program with the residuals for the backward loops as further outputs of its scans.
@@ -235,19 +244,15 @@ class _Backward:
         self.lines.append(Row(0, name, f"{name} + {text.within(SUM)}" if again else text.text, form(v)))
 
     def _by_deriv(self, s: Stage) -> None:
-        args, wanted = [operand(v).text for v in s.operands], self._wanted(s)
-        if s.op == "custom":
-            entry = s.params["entry"]
-            keywords, called = [], _gate_text(entry)
-        else:
-            entry = OPS[s.op]
-            keywords, called = options(s.op, s.params), quoted(s.op)
-        together = f"({', '.join(args)}{',' * (len(args) == 1)}), None"
-        given = together if entry.variadic else ", ".join([*args, "None"][:2])
+        custom, wanted = s.op == "custom", self._wanted(s)
+        # what a gate captures from outside is no operand of it
+        operands = s.operands[: s.params["count"]] if custom else s.operands
+        args = [operand(v).text for v in operands]
         parts = [self.grads.get(v, "None") for v in s.outputs]
         dz = parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
-        call = f"deriv({', '.join([dz, given, called, *keywords])})"
-        if len(s.operands) == 1:
+        entry, params = (s.params["entry"], dict(s.params["options"])) if custom else (OPS[s.op], s.params)
+        call = deriv_call(dz, args, entry, params)
+        if len(args) == 1:
             self._add(wanted[0], Text(f"{call}[0]"))
         elif self.grads.keys().isdisjoint(wanted.values()) and len(set(wanted.values())) == len(wanted):
             for v in wanted.values():
@@ -347,9 +352,3 @@ class _Backward:
         self.lines += rows(loop.stages)
         for v, name in after:
             self._add(v, Text(name))
-
-
-def _gate_text(entry: Op) -> str:
-    """How to pass a user's gate to `deriv`: by name, or as an object if the name belongs to another."""
-    by_name = entry.name not in OPS and GATES.get(entry.name) is entry
-    return quoted(entry.name) if by_name else gate_called(entry.name)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..backends.dtypes import is_floating
-from ..compiler.printing.spelling import called, is_identifier, shown
+from ..compiler.printing.spelling import shown
 from ..core.backward import output_gradient, sweep
 from ..core.context import mode
 from ..core.dispatch import Value, apply
@@ -19,7 +19,9 @@ from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
 from ..ops.shaping import ITEM
-from .lifting import parameter_names
+from .backward_stages import BackwardStage, backward_stages
+from .graph_text import expression, listing
+from .lifting import as_number, parameter_names
 
 
 @contextmanager
@@ -31,8 +33,8 @@ def record() -> Iterator[None]:
     >>> with xg.record():
     ...     z = x * x
     >>> print(xg.graph(z))
-    x     = leaf            () float64    = 3.
-    z     = x * x           () float64    = 9.
+    x     = leaf     () float64    = 3.
+    z     = x * x    () float64    = 9.
     """
     with mode(record=True), names_from_variables():
         yield
@@ -44,6 +46,7 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
     Args:
         f: a function that returns one Tensor, or a Tensor.
         args: its arguments, arrays or nested containers of them. Inputs carry the names of the parameters.
+            Python integers count as floats, as in `grad`; integers of NumPy stay integers.
 
     >>> import xgrad as xg
     >>> g = xg.graph(lambda x, y: x * y + y, 2.0, 3.0)
@@ -67,7 +70,10 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
 
 def _lifted(arg: Any, name: str, inputs: list[Tensor]) -> Any:
     leaves, structure = flatten(arg)
-    lifted = [_input(asarray(leaf), f"{name}{path}") for leaf, path in zip(leaves, paths(arg), strict=True)]
+    lifted = [
+        _input(asarray(as_number(leaf)), f"{name}{path}")
+        for leaf, path in zip(leaves, paths(arg), strict=True)
+    ]
     inputs += lifted
     return unflatten(structure, [x._alias() for x in lifted])
 
@@ -136,16 +142,7 @@ class GraphNode:
 
     def expression(self) -> str:
         """The stage as an expression: `z1 + z2`, `tanh(z3)`."""
-        names = [shown(v.name) if isinstance(v, GraphNode) else repr(v) for v in self.operands]
-        options = [
-            f"{shown(k)}={shown(v)}" for k, v in self.params.items() if v is not None and v is not False
-        ]
-        if self.node is None or self.node.op is None:
-            return self.op
-        op = called(self.op)
-        if len(names) == 2 and not is_identifier(op.partition(".")[0]):
-            return f"{names[0]} {op} {names[1]}"
-        return f"{op}({', '.join(names + options)})"
+        return expression(self)
 
     def __repr__(self) -> str:
         return f"GraphNode({shown(self.name)} = {self.expression()})"
@@ -177,10 +174,7 @@ class Graph:
 
     def bprop(self, dz: Any = None) -> None:
         """Compute the gradient of every stage in reverse; the output's is `dz`, by default 1 for a scalar."""
-        z = self._value
-        if z.node is None or not z.node.needs:
-            raise GraphError("no gradient flows through this graph: it has no floating-point input")
-        order, _ = ancestors([z.node])
+        z, order = self._value, self._order()
         with mode(record=False, grad=False):
             grads = sweep(
                 [(z, output_gradient(z, dz))], order, None, create_graph=False, free=False, keep=True
@@ -188,6 +182,39 @@ class Graph:
         for stage in self.nodes:
             g = grads.get(stage.node)
             stage._grad = g if isinstance(g, Tensor) else None
+
+    def _order(self) -> list[Node]:
+        """The engine's nodes, newest first."""
+        root = self._value.node
+        if root is None or not root.needs:
+            raise GraphError("no gradient flows through this graph: it has no floating-point input")
+        return ancestors([root])[0]
+
+    def backward(self, dz: Any = None) -> Iterator[BackwardStage]:
+        """Go through the backward pass one `deriv` at a time, from the output; as `bprop` otherwise.
+
+        Each step has the call, the numbers that go in and come out, and where they are added. Gradients are
+        set in the graph as the iteration reaches them.
+
+        >>> import xgrad as xg
+        >>> def f(x, y):
+        ...     s = x + y
+        ...     return s * x
+        >>> for stage in xg.graph(f, 3.0, -4.0).backward():
+        ...     print(stage)
+        z2 = s * x
+            ds, dx = deriv(dz2, s, x, "*")
+            dz2 = 1.
+            ds  = 3.
+            dx  = -1.
+        s = x + y
+            ret = deriv(ds, x, y, "+")
+            ds  = 3.
+            dx += 3.    now 2.
+            dy  = 3.
+        """
+        order, z = self._order(), self._value
+        return backward_stages(self.nodes, z, output_gradient(z, dz), order)
 
     def fprop(self, **inputs: Any) -> Tensor:
         """Compute every stage again with new values for some inputs, by name, and return the output.
@@ -211,8 +238,11 @@ class Graph:
         return self._value.detach()
 
     def __str__(self) -> str:
-        width = max(len(shown(stage.name)) for stage in self.nodes)
-        return "\n".join(_line(stage, max(width, 5)) for stage in self.nodes)
+        return listing(self.nodes)
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(shown(stage.name) for stage in self.nodes if stage.op in ("input", "leaf"))
+        return f"<Graph of {len(self)} stages, from {inputs or 'constants'} to {shown(self.output.name)}>"
 
 
 def _again(stage: GraphNode, new: dict[GraphNode, Any], inputs: dict[str, Any]) -> Any:
@@ -232,22 +262,6 @@ def _again(stage: GraphNode, new: dict[GraphNode, Any], inputs: dict[str, Any]) 
     if isinstance(z, Tensor) and isinstance(z.node, Recorded):
         z.node.name = stage.node.name
     return z
-
-
-def _line(stage: GraphNode, width: int) -> str:
-    node = stage.node
-    value = stage.value
-    dtype = value.dtype if value is not None else getattr(node, "dtype", "")
-    beside = (
-        "value not kept"
-        if value is None
-        else f"= {value.device.backend.show(value.data, '')}"
-        if value.size == 1
-        else ""
-    )
-    return (
-        f"{shown(stage.name):<{width}} = {stage.expression():<15} {stage.shape} {dtype}    {beside}".rstrip()
-    )
 
 
 def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:

@@ -36,7 +36,7 @@ class Lifted:
 
 
 def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
-    x = asarray(value)
+    x = asarray(as_number(value))
     if not is_floating(x.dtype):
         raise TypeError(
             f"{what()} has dtype {x.dtype}, but a gradient needs a floating-point dtype: write 3.0 for 3, "
@@ -44,6 +44,11 @@ def _input(value: Any, level: Level, what: Callable[[], str]) -> Tensor:
         )
     origin = x.node if x.requires_grad and not isinstance(x.node, Leaf) else None
     return x._with_node(Input(x.device, x.shape, x.data.dtype, level, origin))
+
+
+def as_number(leaf: Any) -> Any:
+    """A Python integer as a float, as notes write `x = 3` for a number; anything else unchanged."""
+    return float(leaf) if type(leaf) is int else leaf
 
 
 def parameter_names(f: Callable[..., Any], count: int) -> list[str]:

@@ -145,6 +145,7 @@ class _Use:
 
     def __init__(self, gate: Gate) -> None:
         self.gate = copy.copy(gate)
+        self.attributes = dict(vars(gate))  # before forward stores more
         self.ran = False  # whether forward has run on this copy, as backward needs
         self._key = (type(gate), *((k, key_of(v)) for k, v in vars(gate).items()))
 
@@ -163,7 +164,15 @@ def key_of(v: Any) -> Any:
 def _class_op(kind: type[Gate]) -> Op:
     """The op of a class of gates."""
 
-    def forward(xp: Any, *operands: Any, use: _Use) -> Any:
+    def by_name(**attributes: Any) -> _Use:
+        if not attributes:
+            return _Use(_without_arguments(kind))
+        gate = object.__new__(kind)
+        vars(gate).update(attributes)
+        return _Use(gate)
+
+    # calls pass `use`; the default is what `deriv` makes one with, given the name and attributes of a gate
+    def forward(xp: Any, *operands: Any, use: Any = by_name) -> Any:
         if any(isinstance(v, Tensor) for v in operands):  # in a trace, the backward pass runs forward again
             return copy.copy(use.gate).forward(*operands)
         use.ran = True
@@ -186,6 +195,16 @@ def _class_op(kind: type[Gate]) -> Op:
         return tuple(None if g is None else g.data for g in found)
 
     return Op(kind.__name__, forward, dx=dx, variadic=True, promotion="result_type")
+
+
+def _without_arguments(kind: type[Gate]) -> Gate:
+    try:
+        return kind()
+    except TypeError as error:
+        raise TypeError(
+            f"{kind.__name__!r} is made with arguments: pass the gate itself to deriv, or its attributes as "
+            f"keywords ({error})"
+        ) from error
 
 
 def _per_operand(found: Any, x: tuple[Any, ...], dz: Any, kind: type[Gate]) -> tuple[Any, ...]:

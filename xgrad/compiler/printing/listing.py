@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...ops import OPS
@@ -95,6 +95,22 @@ def options(op: str, params: Any) -> list[str]:
     ]
 
 
+def gate(name: str, params: Mapping[str, Any]) -> str:
+    """Write a user's gate as it is called; an instance of a class as it is made, with its attributes."""
+    if "use" not in params:
+        return gate_called(name)
+    attributes = ", ".join(f"{identifier(k)}={argument(k, v)}" for k, v in params["use"].attributes.items())
+    return f"{gate_called(name)}({attributes})"
+
+
+def argument(name: str, value: Any) -> str:
+    """Write an argument; where no literal gives it, its name, to be defined by the reader."""
+    try:
+        return literal(value)
+    except TypeError:
+        return identifier(name)
+
+
 def expression(op: str, args: Sequence[Text], params: Any) -> Text:
     """`op(*args, **params)` as the notes write it: `z1 + z2`, `tanh(z3)`, `x[0:3]`, `x.T`."""
     found = infix(op, args)
@@ -109,9 +125,8 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
     if op == "transpose" and params["axes"] is None:
         return Text(f"{args[0].within(ATOM)}.T")
     if op == "custom":
-        return Text(
-            f"{gate_called(params['entry'].name)}({', '.join(a.text for a in args[: params['count']])})"
-        )
+        operands = ", ".join(a.text for a in args[: params["count"]])
+        return Text(f"{gate(params['entry'].name, dict(params['options']))}({operands})")
     if op == "new":
         function, dtype = params["function"], params["dtype"]
         parts = [option(v) for v in params["args"]] + [

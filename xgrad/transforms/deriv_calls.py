@@ -1,0 +1,59 @@
+"""A step of a backward pass as text: a call of `deriv` that runs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..compiler.printing.listing import argument, options
+from ..compiler.printing.spelling import gate_called, identifier, quoted
+from ..ops import OPS, Op
+from ..ops.table import GATES
+
+
+def deriv_call(dz: str, operands: Sequence[str], entry: Op, params: Mapping[str, Any]) -> str:
+    """`deriv(dz, x, y, "op", ...)`, for operands given as expressions."""
+    given = (
+        f"({', '.join(operands)}{',' * (len(operands) == 1)}), None"
+        if entry.variadic
+        else ", ".join([*operands, "None"][:2])
+    )
+    return f"deriv({', '.join([dz, given, *_op_and_parameters(entry, params)])})"
+
+
+def _op_and_parameters(entry: Op, params: Mapping[str, Any]) -> list[str]:
+    """How `deriv` is told the op: its symbol or name and parameters, as keywords.
+
+    A user's gate is given by its name, a class with the attributes that it had before the call; or as an
+    object, if its name belongs to another.
+    """
+    if OPS.get(entry.name) is entry:
+        return [quoted(entry.name), *options(entry.name, params)]
+    if entry.name in OPS or GATES.get(entry.name) is not entry:
+        return [gate_called(entry.name)]
+    attributes = params["use"].attributes if "use" in params else {}
+    return [quoted(entry.name), *(f"{identifier(k)}={argument(k, v)}" for k, v in attributes.items())]
+
+
+def path_of(name: str) -> list[Any]:
+    """The keys and indices in a name such as `dparams['W'][0]`."""
+    tree: Any = ast.parse(name, mode="eval").body
+    path: list[Any] = []
+    while isinstance(tree, ast.Subscript):
+        path.insert(0, ast.literal_eval(tree.slice))
+        tree = tree.value
+    return path
+
+
+def empty_container(places: Sequence[Sequence[Any]]) -> str:
+    """A nested list or dict, as text, with None at each of these places."""
+    if not places[0]:
+        return "None"
+    inner: dict[Any, list[Sequence[Any]]] = {}
+    for first, *rest in places:
+        inner.setdefault(first, []).append(rest)
+    if all(isinstance(key, int) and key >= 0 for key in inner):
+        parts = [empty_container(inner[i]) if i in inner else "None" for i in range(max(inner) + 1)]
+        return f"[{', '.join(parts)}]"
+    return f"{{{', '.join(f'{key!r}: {empty_container(rest)}' for key, rest in inner.items())}}}"
