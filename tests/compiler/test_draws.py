@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import types
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from random import gauss
 from typing import Any
 
@@ -58,7 +58,7 @@ class Dropping(xg.nn.Module):
 
 
 def doubled(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
+    @wraps(method)
     def called(*args: Any) -> Any:
         return 2 * method(*args)
 
