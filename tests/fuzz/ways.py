@@ -107,6 +107,10 @@ class Case:
                 r"xg\.(tensor|asarray)\((.*?)(, requires_grad=True)?\)$", r"\2", values, flags=re.M
             )
         exec(values, module)
+        if isinstance(library, Plain):  # NumPy assigns at repeated indices in the order of memory
+            for name in (*self.text.args, *self.text.captured):
+                if isinstance(module[name], np.ndarray) and module[name].ndim:
+                    module[name] = np.ascontiguousarray(module[name])
         module["FLOATS"] = tuple(i for i, name in enumerate(self.text.args) if module[name].dtype.kind == "f")
         module["CAPTURED"] = tuple(
             module[c] for c in self.text.captured if getattr(module[c], "requires_grad", False)

@@ -147,7 +147,7 @@ def _in_namespace(v: Any, code: CodeType, name: str) -> list[Place]:
     if kind is not ModuleType:
         called = names if name == "self" else (*names, "__call__")
         for name in called:
-            f = getattr(kind, name, None)
+            f: Any = getattr(kind, name, None)
             for method in (f, unwrap(f)) if hasattr(f, "__wrapped__") else (f,):  # a decorator calls another
                 if type(method) is FunctionType:
                     found.append((MethodType(method, v), code, name))
