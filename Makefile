@@ -12,7 +12,7 @@ extras = $(1)$(if $(CUDA),$(comma)$(CUDA))
 GPU_PYTHON ?= $(BIN)/python
 GPU_PARTS := gpu-probe gpu-tests gpu-gru gpu-cells gpu-train
 
-.PHONY: train test test-all slow exhaustive fakecuda lint types parity kernels fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
+.PHONY: train test test-all slow exhaustive fakecuda lint types parity kernels browser fuzz mutants conformance bench gpu $(GPU_PARTS) gpu-table gpu-environment clean
 
 train: .venv/.installed-$(call extras,train)
 	XGRAD_DEVICE=$(DEVICE) $(BIN)/python examples/train.py $(ARGS)
@@ -50,6 +50,10 @@ parity: .venv/.installed-$(call extras,test) .venv/.installed-torch
 # CuPy and NVRTC, without a GPU: what the backend asks of CuPy is there, and every kernel compiles.
 kernels: .venv/.installed-$(call extras,test$(comma)kernels)
 	$(BIN)/python -m pytest -m cuda_wheel -n auto $(ARGS)
+
+# The page of a drawing in a headless browser: Chromium from the system's packages, or the one that XGRAD_BROWSER names.
+browser: .venv/.installed-$(call extras,test$(comma)browser)
+	$(BIN)/python -m pytest -m browser $(ARGS)
 
 # Random programs, each by some of the ways to run it. The same ones again:   make fuzz ARGS='--seed 4242'
 fuzz: .venv/.installed-$(call extras,test)

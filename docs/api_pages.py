@@ -21,7 +21,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "03-programs": (
         "Programs",
         "A function as a list of stages: loops through time, compilation, printing, and export to Python.",
-        "scan compile trace derive graph record Graph GraphNode",
+        "scan compile trace derive graph record Graph GraphNode draw",
     ),
     "04-gates": (
         "Gates and ops",

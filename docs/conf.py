@@ -12,6 +12,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]  # for api_pages and api_examples, 
 
 import api_examples
 import api_pages
+import pictures
 
 import xgrad
 
@@ -60,7 +61,8 @@ def prepare(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
 
 
 def setup(app: Any) -> None:
-    """Write the reference's pages before Sphinx looks for pages."""
+    """Write the reference's pages and draw the pictures before Sphinx looks for them."""
     api_pages.write(HERE / "api")
+    pictures.draw_all(HERE / "_static" / "drawn")
     app.connect("autodoc-process-docstring", hide_colons, priority=100)
     app.connect("autodoc-process-docstring", prepare, priority=900)

@@ -326,6 +326,12 @@ in a program: the shape of their results depends on values (`nonzero`), or they 
 |---|---|---|---|
 {ops}
 
+A Fourier transform along a short axis is a product with a constant matrix of cosines and sines, because a
+call costs more than the whole transform. An axis is short up to 132 elements if operand and result are
+complex, and up to 263 if one of them is real. With many rows, where the work costs more than the call, it
+must be shorter: then a fast transform takes fewer operations. Where
+[products are rounded](12-devices.md#precision-of-matrix-products), all transforms are calls.
+
 ## Dtypes
 
 `map`, `sum`, `product`, `take` and `sort` stand for the ops of their kind. Complex numbers are compiled as

@@ -1,6 +1,7 @@
 """The pictures of the README and the docs: `python docs/pictures.py` draws them into docs/_static.
 
-The circuit is drawn from a graph that is run here, the chart from the table in docs/19-benchmarks.md.
+The circuit is drawn by `xg.draw`, the chart from the table in docs/19-benchmarks.md. Building the site calls
+`draw_all`.
 """
 
 from __future__ import annotations
@@ -9,83 +10,95 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import xgrad as xg
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "_static"
-GREEN, RED, GREY = "#0a7d33", "#c0262d", "#57606a"
 
 
-# The circuit: values in green above the wires, gradients in red below
+# The pictures of computations
 
 
-def neuron(w0: Any, x0: Any, w1: Any, x1: Any, w2: Any) -> Any:
+def plain_neuron(w: Any, x: Any) -> Any:
     """A sigmoid neuron in single gates."""
-    dot = w0 * x0 + w1 * x1 + w2
+    dot = w[0] * x[0] + w[1] * x[1] + w[2]
     return 1.0 / (1.0 + xg.exp(-dot))
 
 
-STEP_X, STEP_Y, LEFT, TOP, RADIUS = 98, 54, 40, 30, 19
-STUB = 44  # how far a wire goes straight on, with its numbers above and below
+@xg.gate
+def logistic(x: Any) -> Any:
+    """The sigmoid as a gate that opens."""
+    return 1 / (1 + xg.exp(-x))
+
+
+def neuron(w: Any, x: Any) -> Any:
+    """A sigmoid neuron with the sigmoid as one gate."""
+    dot = w[0] * x[0] + w[1] * x[1] + w[2]
+    return logistic(dot)
+
+
+def cell(h: Any, x: Any) -> Any:
+    """A small recurrent cell."""
+    h = xg.tanh(0.5 * h + x)
+    return h, h
+
+
+def loss(h0: Any, xs: Any) -> Any:
+    """A sum of squares of its states."""
+    _, ys = xg.scan(cell, h0, xs)
+    return xg.sum(ys**2)
+
+
+def gru(W_zh: Any, W_zx: Any, W_rh: Any, W_rx: Any, W_h: Any, W_x: Any, h: Any, x: Any) -> Any:
+    """One step of a gated recurrent unit."""
+    z_t = xg.sigmoid(W_zh @ h + W_zx @ x)
+    r_t = xg.sigmoid(W_rh @ h + W_rx @ x)
+    h_tilde = xg.tanh(W_h @ (r_t * h) + W_x @ x)
+    h_new = (1 - z_t) * h + z_t * h_tilde
+    return h_new  # noqa: RET504 - so that the picture has a name for it
+
+
+def patterns(x: Any, y: Any, z: Any, w: Any) -> Any:
+    """The three patterns: + distributes, * switches, max routes."""
+    return 2.0 * (x * y + xg.maximum(z, w))
+
+
+def staged(x: Any, y: Any) -> Any:
+    """The expression of the page on staged computation."""
+    sigy = xg.sigmoid(y)
+    num = x + sigy
+    sigx = xg.sigmoid(x)
+    xpy = x + y
+    xpysqr = xpy * xpy
+    den = sigx + xpysqr
+    f = num / den
+    return f  # noqa: RET504 - so that the picture has a name for it
+
+
+NEURON = ([2.0, -3.0, -3.0], [-1.0, -2.0])
 
 
 def circuit() -> str:
-    """The neuron with w = [2, -3, -3] and x = [-1, -2], run forward and backward, as SVG."""
-    g = xg.graph(neuron, 2.0, -1.0, -3.0, -2.0, -3.0)
-    g.bprop()
-    inputs = [stage for stage in g if stage.op == "input"]
-    places = {
-        stage: (LEFT, TOP + i * STEP_Y) for i, stage in enumerate(inputs)
-    }  # where a stage's wire begins
-    parts: list[str] = []
-    for stage in g:
-        if stage.op == "input":
-            x, y = places[stage]
-            parts.append(
-                f'<text x="{x - 8:g}" y="{y + 5:g}" text-anchor="end" font-style="italic">{stage.name}</text>'
-            )
-        else:
-            before = [places[operand] for operand in stage.operands if operand in places]
-            x, y = max(x for x, _ in before) + STEP_X, sum(y for _, y in before) / len(before)
-            parts += [_line(x0, y0, x - RADIUS, y) for x0, y0 in before]
-            parts += [_gate(x, y, sign(stage))]
-            places[stage] = (x + RADIUS, y)
-    end, y = places[g.output]
-    parts.append(_line(end, y, end + 52, y))
-    for stage, (x, y) in places.items():
-        parts.append(f'<text x="{x + 5:g}" y="{y - 6:g}" fill="{GREEN}">{_number(stage.value)}</text>')
-        parts.append(f'<text x="{x + 5:g}" y="{y + 17:g}" fill="{RED}">{_number(stage.grad)}</text>')
-    return _svg(end + 60, TOP + (len(inputs) - 1) * STEP_Y + 30, parts)
+    """The picture of the README."""
+    return xg.draw(plain_neuron, *NEURON).svg()
 
 
-def sign(stage: xg.GraphNode) -> str:
-    """What is written on a gate, one operand of which may be a number."""
-    number = any(isinstance(operand, float) for operand in stage.operands)
-    return {"*": "×", "+": "+1" if number else "+", "neg": "× −1", "/": "1/x"}.get(stage.op, stage.op)
-
-
-def _number(value: Any) -> str:
-    return f"{float(value):.2f}".replace("-", "−")
-
-
-def _line(x0: float, y0: float, x1: float, y1: float) -> str:
-    return f'<path d="M{x0:g} {y0:g}H{min(x0 + STUB, x1):g}L{x1:g} {y1:g}" stroke="{GREY}" fill="none"/>'
-
-
-def _gate(x: float, y: float, text: str) -> str:
-    circle = (
-        f'<circle cx="{x:g}" cy="{y:g}" r="{RADIUS}" fill="#eef3fb" stroke="#31527a" stroke-width="1.3"/>'
-    )
-    return f'{circle}<text x="{x:g}" y="{y + 5:g}" text-anchor="middle">{text}</text>'
-
-
-def _svg(width: float, height: float, parts: list[str]) -> str:
-    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
-    style = 'font-family="Helvetica, Arial, sans-serif" font-size="14">'
-    return "\n".join(
-        [head + style, f'<rect width="{width:g}" height="{height:g}" fill="white"/>', *parts, "</svg>", ""]
-    )
+def draw_all(folder: Path) -> None:
+    """The pictures of the page on pictures, which are drawn whenever the site is built."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(3, 3 - i % 2)) for i in range(6)]
+    xg.draw(patterns, 3.0, -4.0, 2.0, -1.0).save(folder / "patterns.svg")
+    xg.draw(staged, 3.0, -4.0).save(folder / "staged.svg")
+    xg.draw(neuron, *NEURON).save(folder / "neuron.svg")
+    xg.draw(neuron, *NEURON).save(folder / "neuron.html")
+    xg.draw(neuron, *NEURON, open=["logistic"]).save(folder / "opened.svg")
+    xg.draw(loss, 0.1, np.array([0.5, -1.0, 2.0]), open=["t = 1"]).save(folder / "loop.svg")
+    step = xg.draw(gru, *weights, rng.normal(size=3), rng.normal(size=2))
+    step.save(folder / "gru.svg")
+    step.save(folder / "gru.html")
 
 
 # The chart

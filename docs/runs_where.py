@@ -22,6 +22,8 @@ from xgrad.compiler.lowering.lower import lower
 from xgrad.compiler.lowering.plan import Target, Unsupported
 from xgrad.compiler.passes import optimise
 from xgrad.compiler.passes.complex_pairs import complex_pairs
+from xgrad.compiler.passes.fourier import is_short
+from xgrad.compiler.passes.indices import as_reductions
 from xgrad.namespace.dtypes import DTYPES
 from xgrad.ops import OPS, Op
 
@@ -90,8 +92,10 @@ def _where(op: Op, stages: Sequence[Stage], target: Target, library: str) -> str
     floats = [s for s in stages if all(np.dtype(v.dtype).kind == "f" for v in (*s.values[:1], *s.outputs))]
     found = [kinds_of(s, target) for s in floats or stages]
     words = [kind for kind in ("view", "map", "product") if any(kind in kinds for kinds in found)]
+    if any(map(is_short, stages)):
+        words = ["product (short axes)", library]
     if any("kernel" in kinds for kinds in found):
-        condition = KERNELS[op.name].condition
+        condition = KERNELS[op.name].condition if op.name in KERNELS else ""
         words.append(f"kernel{condition and f' ({condition})'}")
     if any({"kernel", "call"} & kinds for kinds in found):
         words.append(library)
@@ -107,7 +111,8 @@ def kinds_of(stage: Stage, target: Target) -> set[str]:
 
 
 def _lowered(program: Program, target: Target) -> Sequence[Any]:
-    return lower(complex_pairs(optimise(program)), target=target).plan.body
+    program = complex_pairs(optimise(program))
+    return lower(as_reductions(program) if target is CPU else program, target=target).plan.body
 
 
 def _kinds(items: Iterable[Any]) -> Iterator[str]:

@@ -213,10 +213,15 @@ from .transforms import (
 
 
 def __getattr__(name: str) -> object:
-    """Look up `__version__` and `bfloat16` on first use.
+    """Look up `__version__`, `bfloat16` and `draw` on first use.
 
-    Both are slow to find: the version takes a quarter of the import time, and bfloat16 imports ml_dtypes.
+    They are slow to find: the version takes a quarter of the import time, bfloat16 imports ml_dtypes, and
+    draw all that pictures need.
     """
+    if name == "draw":
+        from .viz import draw
+
+        return draw
     if name == "bfloat16":
         return backends.dtypes.bfloat16()
     if name != "__version__":
@@ -259,6 +264,7 @@ __all__ = [
     "detect_cuts",
     "detect_nan",
     "device",
+    "draw",
     "elementwise_grad",
     "gate",
     "grad",

@@ -264,6 +264,9 @@ from .transforms.user_gates import (
     Gate as Gate,
     gate as gate,
 )
+from .viz.drawing import (
+    draw as draw,
+)
 
 __version__: str
 bfloat16: DType
@@ -336,6 +339,7 @@ __all__ = [
     "device",
     "diff",
     "divide",
+    "draw",
     "e",
     "einsum",
     "elementwise_grad",

@@ -17,7 +17,7 @@ from ..base import Backend
 from ..dtypes import canonical
 from ..schedules import HostCall
 from ..sources import HostSource, Seed
-from ..types import DType, DTypeLike, HostArray
+from ..types import ArrayLike, DType, DTypeLike, HostArray, Index
 from . import half, native
 
 
@@ -35,6 +35,16 @@ class NumPy(Backend[HostArray]):
 
     def handle(self, index: int) -> str:
         return "cpu"
+
+    def assign(self, target: HostArray, key: Index, values: ArrayLike) -> None:
+        """`target[key] = values` in place; for repeated indices the last value wins.
+
+        NumPy assigns in the order in which its index arrays lie in memory, so they are made contiguous.
+        """
+        parts = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(k, np.ndarray) and k.ndim > 1 for k in parts):
+            key = tuple(np.ascontiguousarray(k) if isinstance(k, np.ndarray) and k.ndim else k for k in parts)
+        target[key] = values  # type: ignore[index]
 
     def laid(self, buffers: Sequence[Any], text: str, calls: Sequence[HostCall]) -> Laid:
         """Make the runner of a plan written as Python source."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,19 +27,20 @@ class Host:
 
     def __init__(self, buffers: Sequence[Any], calls: Sequence[HostCall]) -> None:
         self._buffers, self._calls = buffers, calls
+        windows = (w for call in calls for w in (*call.args, *call.outs) if isinstance(w, Window))
+        self._depth = max((d + 1 for w in windows for d in w.moving), default=0)
         self._runs: dict[int, _Run] = {}
         self._function = _SIGNATURE(self._called)
         self._address = ctypes.cast(self._function, ctypes.c_void_p).value
 
-    @contextmanager
-    def serving(self, pointers: Pointers) -> Iterator[int | None]:
-        """Serve the host calls of native code that runs on these pointers; yield the callback's address.
+    def serve(self, code: Callable[..., None], pointers: Pointers, numbers: int, functions: int) -> None:
+        """Run native code on these pointers, and serve its host calls.
 
         Re-raises an exception of a call: native code stops at the first that fails.
         """
-        run = self._runs[pointers.address] = _Run(self._buffers, self._calls, pointers)
+        run = self._runs[pointers.address] = _Run(self._buffers, self._calls, pointers, self._depth)
         try:
-            yield self._address
+            code(pointers.address, numbers, functions, self._address)
         finally:
             del self._runs[pointers.address]
         if run.error is not None:
@@ -71,10 +71,11 @@ class _Views(NamedTuple):
 class _Run:
     """One run: views of its memory, made lazily."""
 
-    def __init__(self, buffers: Sequence[Any], calls: Sequence[HostCall], pointers: Pointers) -> None:
+    def __init__(
+        self, buffers: Sequence[Any], calls: Sequence[HostCall], pointers: Pointers, depth: int
+    ) -> None:
         self.error: BaseException | None = None
-        windows = (w for call in calls for w in (*call.args, *call.outs) if isinstance(w, Window))
-        self.depth = max((d + 1 for w in windows for d in w.moving), default=0)
+        self.depth = depth
         self._buffers, self._calls, self._pointers = buffers, calls, pointers
         self._views: list[_Views | None] = [None] * len(calls)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import types
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from random import gauss
 from typing import Any
 
@@ -57,6 +57,23 @@ class Dropping(xg.nn.Module):
         return self.w * x * (self.own.random() > 0.5)
 
 
+def doubled(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def called(*args: Any) -> Any:
+        return 2 * method(*args)
+
+    return called
+
+
+class Decorated:
+    def __init__(self) -> None:
+        self.own = np.random.default_rng(1)
+
+    @doubled
+    def __call__(self, x: Any) -> Any:
+        return x * self.own.random()
+
+
 SHAKING = Shaking()
 
 DRAWS: dict[str, Callable[[Any], Any]] = {
@@ -77,6 +94,7 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
     "object": SHAKING,
     "attribute": lambda x: x * SHAKING.own.normal(),
     "model": Dropping(),
+    "decorated method": Decorated(),
     "partial": partial(lambda r, x: x * r.normal(), DRAWING),
     "keyword": partial(lambda x, r: x * r.normal(), r=DRAWING),
     "default": lambda x, r=DRAWING: x * r.normal(),

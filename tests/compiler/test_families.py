@@ -103,7 +103,7 @@ def test_two_hundred_lengths_and_twenty_batches_are_compiled_a_few_times(
     r = np.random.default_rng(2)
     for steps in r.permutation(np.arange(2, 202)):
         compiled([W, U], np.zeros((steps, int(r.integers(2, 22)), 3)))
-    assert len(set(native._loaded) - before) < 6
+    assert len(set(native._loaded) - before) < 8  # the pool of threads and its products among them
     assert compiled._families.served > 180
 
 
@@ -156,17 +156,17 @@ def test_a_function_that_chooses_by_shape_is_compiled_for_each_choice() -> None:
 
 
 def test_polynomials_fit_what_varies_together() -> None:
-    def sample(t: int, b: int) -> Any:
-        return np.array([t, b, 4, t, 4 * t * b, t - 1, t * b, b, 12, 8 * (t - 1) * b])
+    def sample(t: int, b: int) -> list[int]:
+        return [t, b, 4, t, 4 * t * b, t - 1, t * b, b, 12, 8 * (t - 1) * b]
 
     pairs = [(20, 7), (33, 5), (12, 9), (25, 11)]
     model = families._model([sample(*p) for p in pairs], 3)
     assert model is not None
     for t, b in [*pairs, (50, 2)]:
         assert model.sizes(sample(t, b)) == (t, b)
-        np.testing.assert_array_equal(model.numbers((t, b)), sample(t, b))
+        assert model.numbers((t, b)) == sample(t, b)
     two = families._model([sample(*p)[:-1] for p in pairs[:2]], 3)
     assert two is not None
-    np.testing.assert_array_equal(two.numbers((50, 2)), sample(50, 2)[:-1])
+    assert two.numbers((50, 2)) == sample(50, 2)[:-1]
     assert families._model([sample(3, 4)] * 2, 3) is None  # nothing varies
-    assert families._model([np.array([n, n * n * n + n]) for n in (2, 3, 5)], 1) is None
+    assert families._model([[n, n * n * n + n] for n in (2, 3, 5, 7)], 1) is None

@@ -115,6 +115,36 @@ def test_no_body_computes_what_stays_the_same() -> None:
     assert sum(isinstance(s, Stage) and s.op == "exp" for s in program.stages) == 2
 
 
+@xg.custom_vjp
+def rooted(a: Any) -> Any:
+    return xg.sqrt(a)
+
+
+rooted.defvjp(lambda a: (xg.sqrt(a), a), lambda a, dz: (dz * a,))
+
+
+def with_rule(h: Any, x: Any, W: Any, a: Any) -> Any:
+    return xg.tanh(h * xg.exp(rooted(a)) + x), h
+
+
+def with_scan(h: Any, x: Any, W: Any, a: Any) -> Any:
+    c, _ = xg.scan(lambda c, _: (xg.sin(c * a), None), a, length=2)
+    return xg.tanh(h * xg.exp(c) + x), h
+
+
+@pytest.mark.parametrize(("cell", "op"), [(with_rule, "custom"), (with_scan, "scan")])
+def test_scans_and_functions_with_a_rule_stay_in_the_body(cell: Callable[..., Any], op: str) -> None:
+    program = xg.trace(loss(cell, False), *arguments())
+    (scan,) = (s for s in program.stages if isinstance(s, Stage) and s.op == "scan")
+    body = scan.params["body"]
+    assert op in [s.op for s in body.program.stages if isinstance(s, Stage)]
+    assert split_invariants(body) is None
+    args = arguments()
+    found, wanted = (xg.grad(loss(cell, looped), argnums=(0, 1, 2, 3))(*args) for looped in (False, True))
+    for z, w in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(z, w, rtol=1e-11, atol=1e-13)
+
+
 def test_a_listing_shows_the_body_as_it_is_written() -> None:
     assert "exp" in str(xg.trace(loss(discretised, False), *arguments()))
 

@@ -138,11 +138,11 @@ class Plain:
         back = np.argsort(np.flip(x, axis), axis=axis, stable=True)
         return np.asarray(x).shape[axis] - 1 - np.flip(back, axis)  # equal elements keep their order
 
-    def searchsorted(self, x: Any, v: Any) -> Any:
+    def searchsorted(self, x: Any, v: Any, side: Any = "left") -> Any:
         if np.result_type(x, v).kind == "f":
             gaps = np.subtract.outer(np.asarray(v), np.asarray(x))
             self._apart(gaps[gaps != 0])  # an exact match is always found
-        return np.searchsorted(x, v)
+        return np.searchsorted(x, v, side=side)
 
     # Transforms
 

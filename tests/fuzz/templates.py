@@ -450,23 +450,42 @@ OPAQUE = """
 xg.linalg.svdvals({R} + 2 * xg.eye(*{0}.shape)) / 4
 xg.linalg.eigh({Q} + {0}.T + xg.eye(len({0})) * xg.arange(len({0})))[0] / 4
 (lambda w, v: (v * w**2) @ v.T)(*xg.linalg.eigh({Q} + {0}.T + xg.eye(len({0})) * xg.arange(len({0})))) / 9
-(lambda u, s, v: (u * s) @ v)(*xg.linalg.svd({R} + 2 * xg.eye(*{0}.shape), full_matrices=False)) / 2
+(lambda u, s, v: (u * s) @ v)(*xg.linalg.svd({R} + 2 * xg.triu(xg.ones_like({0})), full_matrices=False)) / 2
 xg.linalg.slogdet({Q} / 4 + 2 * xg.eye({0}.shape[-1]))[1] / 4
 xg.linalg.det({Q} / 4 + xg.eye({0}.shape[-1])) / 4
 xg.linalg.cholesky({Q} @ {0}.T / 9 + xg.eye({0}.shape[-1])) / 2
 xg.linalg.solve({Q} / 4 + 2 * xg.eye({0}.shape[-1]), {0})
-xg.imag(xg.fft.rfft({m})) / 3
-xg.real(xg.fft.ifft({c1}))
-xg.fft.fft({c1}) / 4
 xg.searchsorted(xg.sort({v}), {f})
 xg.searchsorted(xg.arange(5), {i} % 5)
-xg.searchsorted(xg.sort({i1}[..., 0]), {i})
+xg.searchsorted(xg.sort({i1}[..., 0]), {i}, side="right")
 xg.sum(xg.where({b}, {c}, 0.5j)) / 4
 xg.concat([{c1}, xg.conj({0})[::-1]])
 {c1}[{i} % {0}.shape[0]]
 xg.take({c1}, {i1} % {0}.shape[-1], axis=-1)
 {c} * ({f} - 0.5j)
 xg.exp(0.5j * {f}) * xg.conj({c})
+"""
+
+FOURIER = """
+xg.real(xg.fft.fft({m}, axis={ax}, norm='ortho')) / 2
+xg.imag(xg.fft.fft({m}, n=5, axis={ax})) / 3
+xg.fft.fft({c1}, n=4, axis={ax}) / 4
+xg.fft.fft({c1}, axis={ax}, norm='forward')
+xg.fft.fftn({M}, norm='ortho') / 2
+xg.imag(xg.fft.ifft({m}, n=2, axis={ax}, norm='forward')) / 3
+xg.fft.ifft({c1}, axis={ax}, norm='ortho')
+xg.real(xg.fft.ifft({c1}, n=16, axis={ax}))
+xg.fft.ifft(xg.exp(0.5j * {m}) * xg.fft.fft({c1}, n={0}.shape[-1]))
+xg.fft.rfft({m}, axis={ax}, norm='ortho') / 2
+xg.imag(xg.fft.rfft({m}, n=7, axis={ax})) / 3
+xg.real(xg.fft.rfftn({M}, norm='ortho'))
+xg.fft.irfft(xg.fft.rfft({m}, axis={ax}) * (0.6 - 0.5j), n={0}.shape[{ax0}], axis={ax0})
+xg.fft.irfft(xg.conj(xg.fft.rfft({v})) * xg.fft.rfft({0}, norm='forward'), n=len({0}))
+xg.fft.irfft({c1}, n=5, axis={ax}, norm='ortho') / 2
+xg.fft.irfft({c1}, n=33, axis={ax})
+xg.fft.irfft({m}, n=4, axis={ax}) / 2
+xg.fft.hfft({c1}, n=6, axis={ax}, norm='forward') / 3
+xg.real(xg.fft.ihfft({m}, axis={ax}, norm='ortho')) / 2
 """
 
 FAMILIES = {
@@ -484,8 +503,17 @@ FAMILIES = {
     "order": (ORDERS, 0),
     "einsum": (SUMS, 0),
     "opaque": (OPAQUE, 0),
+    "fourier": (FOURIER, 0),
 }
 TEMPLATES = {name: text.strip().splitlines() for name, (text, _) in FAMILIES.items()}
 WEIGHTS = {name: weight for name, (_, weight) in FAMILIES.items()}
 #: For programs with ops that are neither maps nor plain products.
-CALL_WEIGHTS = WEIGHTS | {"gather": 8, "assignment": 6, "order": 8, "einsum": 5, "opaque": 4, "other": 6}
+CALL_WEIGHTS = WEIGHTS | {
+    "gather": 8,
+    "assignment": 6,
+    "order": 8,
+    "einsum": 5,
+    "opaque": 4,
+    "other": 6,
+    "fourier": 4,
+}

@@ -89,7 +89,8 @@ def test_programs_have_ops_of_every_kind() -> None:
     wanted = """
         xg.argmax( xg.argmin( xg.argsort( xg.sort( descending=True xg.nan include_initial=True [::-1]
         xg.clip( xg.take( xg.take_along_axis( xg.arange( xg.eye( xg.einsum('ij,jk,lk->li' permute_dims
-        xg.linalg.svd( xg.linalg.eigh( xg.fft. xg.searchsorted( xg.conj(
+        xg.linalg.svd( xg.linalg.eigh( xg.fft.fft( xg.fft.irfft( xg.fft.hfft( norm='ortho' n=33
+        xg.searchsorted( xg.conj(
         dtype=xg.int64 dtype=xg.bool dtype=xg.int32
     """
     assert [name for name in wanted.split() if name not in whole] == []

@@ -23,6 +23,7 @@ LAYERS = [
     ["compiler", "random", "state_dicts"],
     ["transforms"],
     ["nn", "optim", "io", "information", "debug"],
+    ["viz"],
     ["__main__"],
 ]
 ROW = {name: i for i, row in enumerate(LAYERS) for name in row}

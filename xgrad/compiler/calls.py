@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 from ..backends import Array, Device
 from ..backends.schedules import HostCall, Window
+from ..core.context import mode
 from ..core.recording import warn
 from .interpreter import evaluate
 from .lowering.plan import Call, Loop, Number, Ref
@@ -68,7 +70,9 @@ def host_calls(
     found = []
     for call, lengths in called:
         run = _function(call, device)
-        if watch is not None and lengths and not call.kernel:
+        if call.kernel:
+            run = partial(_instead_of_kernel, run, device)
+        elif watch is not None and lengths:
             run = watch.timed(described(call), run)
         args = tuple(_window(r, lengths) if isinstance(r, Ref) else r for r in call.args)
         found.append(HostCall(run, args, tuple(_window(r, lengths) for r in call.outs)))
@@ -107,6 +111,21 @@ def _function(call: Call, device: Device) -> Compute:
     if call.op == "none":
         return _copied
     return partial(_computed, call.op, call.params, device)
+
+
+@contextmanager
+def outside_graph(device: Device) -> Iterator[None]:
+    """The mode in which the array library computes calls: on this device, and recording nothing."""
+    with device.guard or nullcontext(), mode(grad=False, record=False, trace=None):
+        yield
+
+
+def _instead_of_kernel(
+    run: Compute, device: Device, args: Sequence[Array | Number], outs: Sequence[Array]
+) -> None:
+    """Compute a call that its kernel cannot, which is rare: others pay nothing for the mode."""
+    with outside_graph(device):
+        run(args, outs)
 
 
 def _copied(args: Sequence[Array | Number], outs: Sequence[Array]) -> None:

@@ -14,6 +14,7 @@ import random
 import sys
 from collections.abc import Callable
 from functools import partial
+from inspect import unwrap
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -145,8 +146,11 @@ def _in_namespace(v: Any, code: CodeType, name: str) -> list[Place]:
     found = [(held[name], code, name) for name in names if name in held]
     if kind is not ModuleType:
         called = names if name == "self" else (*names, "__call__")
-        methods = [(getattr(kind, name, None), name) for name in called]
-        found += [(MethodType(f, v), code, name) for f, name in methods if type(f) is FunctionType]
+        for name in called:
+            f: Any = getattr(kind, name, None)
+            for method in (f, unwrap(f)) if hasattr(f, "__wrapped__") else (f,):  # a decorator calls another
+                if type(method) is FunctionType:
+                    found.append((MethodType(method, v), code, name))
     return found
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from operator import mul
 from typing import Any
-
-import numpy as np
 
 from ..backends import Device, current_matmul_precision
 from .caches import Cache
 from .executors import plan_of
 from .ir import Program
-from .sizes import Boxes, Code, Planned, Sizes
+from .sizes import Boxes, Code, Planned, Polynomials, Sizes, distinct, monomials
 from .templates import filled, template
 from .verifier import ProgramError, verify
 
@@ -28,62 +27,65 @@ SAMPLES = 8
 
 
 class _Model:
-    """The numbers of a program as functions of the sizes that vary: polynomials of degree 1 in each.
+    """How the numbers of a program follow from those at some `places`, the sizes that vary."""
 
-    `coefficients` has a row for each monomial, and a column for each number.
-    """
+    def __init__(self, places: Sequence[int], numbers: Polynomials) -> None:
+        self._places, self._numbers = places, numbers
+        self.boxes = Boxes(first for first, *others in numbers.coefficients if not any(others))
 
-    def __init__(self, places: Sequence[int], coefficients: Any) -> None:
-        self._places, self._coefficients = list(places), coefficients
-        constant = ~coefficients[1:].any(axis=0)
-        self.boxes = Boxes(coefficients[0, constant].tolist())
-
-    def sizes(self, numbers: Any) -> Sizes:
+    def sizes(self, numbers: Sequence[int]) -> Sizes:
         """Return the sizes of the program with these numbers."""
-        return tuple(numbers[self._places].tolist())
+        return tuple([numbers[i] for i in self._places])
 
-    def numbers(self, sizes: Sizes) -> Any:
+    def numbers(self, sizes: Sizes) -> list[int]:
         """Return the numbers of the program of these sizes."""
-        return _monomials(np.array(sizes)) @ self._coefficients
+        return self._numbers.at(sizes)
 
 
-def _monomials(sizes: Any) -> Any:
-    """Return the products of the subsets of the sizes, in a last axis: 1, each alone, then the others."""
-    subsets = [s for n in range(sizes.shape[-1] + 1) for s in combinations(range(sizes.shape[-1]), n)]
-    return np.stack([np.prod(sizes[..., list(s)], axis=-1, dtype=np.int64) for s in subsets], axis=-1)
-
-
-def _model(samples: Sequence[Any], count: int) -> _Model | None:
+def _model(samples: Sequence[Sequence[int]], count: int) -> _Model | None:
     """Find how the numbers of all samples follow from those at the first `count` places, the input shapes.
 
     None if nothing varies there, if too much does, or if no polynomial fits.
     """
-    columns, which = np.unique(np.array(samples), axis=1, return_inverse=True)
-    which = which.reshape(-1)
-    varying = [i for i in dict.fromkeys(which[:count].tolist()) if np.ptp(columns[:, i])]
+    columns, which = distinct(samples)
+    varying = [i for i in dict.fromkeys(which[:count]) if len(set(columns[i])) > 1]
     if not 0 < len(varying) <= SIZES:
         return None
-    monomials = _monomials(columns[:, varying])
-    found = [_polynomial(column, monomials) for column in columns.T]
-    if any(c is None for c in found):
+    known = [monomials(sizes) for sizes in zip(*[columns[i] for i in varying], strict=True)]
+    coefficients = [_polynomial(column, known) for column in columns]
+    if any(c is None for c in coefficients):
         return None
-    return _Model([which.tolist().index(i) for i in varying], np.stack(found, axis=-1)[:, which])
+    places = [which.index(i) for i in varying]
+    return _Model(places, Polynomials([c for c in coefficients if c is not None], which))
 
 
-def _polynomial(column: Any, monomials: Any) -> Any:
-    """Return the coefficients of the simplest polynomial that gives a number of all samples, or None."""
-    count = monomials.shape[1]
-    terms = [[i] for i in range(count)] + [[0, i] for i in range(1, count)]
-    if len(column) >= count:
-        terms.append(list(range(count)))
-    fitting = []
-    for places in terms:
-        solution = np.linalg.lstsq(monomials[:, places], column, rcond=None)[0]
-        coefficients = np.zeros(count, np.int64)
-        coefficients[places] = np.round(solution)
-        if np.array_equal(monomials @ coefficients, column):
-            fitting.append(coefficients)
-    return min(fitting, key=lambda c: (np.count_nonzero(c), abs(c).sum()), default=None)
+def _polynomial(values: Sequence[int], known: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
+    """Return the simplest polynomial with these values where the monomials are `known`.
+
+    None if none of one or two terms fits.
+    """
+    count = len(known[0])
+    terms = [_of_one_term(values, known, i) for i in range(count)]
+    terms += [_of_two_terms(values, known, *pair) for pair in combinations(range(count), 2)]
+    found = []
+    for fitted in terms:
+        coefficients = [fitted.get(i, 0) for i in range(count)]
+        if all(sum(map(mul, coefficients, row)) == value for value, row in zip(values, known)):
+            found.append(tuple(coefficients))
+    return min(found, key=lambda c: (sum(map(bool, c)), sum(map(abs, c))), default=None)
+
+
+def _of_one_term(values: Sequence[int], known: Sequence[Sequence[int]], i: int) -> dict[int, int]:
+    """Return the coefficient of one monomial, from the first sample."""
+    return {i: values[0] // known[0][i]} if known[0][i] else {}
+
+
+def _of_two_terms(values: Sequence[int], known: Sequence[Sequence[int]], i: int, j: int) -> dict[int, int]:
+    """Return the coefficients of two monomials, from two samples, by Cramer's rule."""
+    for (y, a), (z, b) in combinations(zip(values, known, strict=True), 2):
+        if determinant := a[i] * b[j] - a[j] * b[i]:
+            return {i: (y * b[j] - z * a[j]) // determinant, j: (a[i] * z - b[i] * y) // determinant}
+    return {}
 
 
 class _Family:
@@ -91,18 +93,18 @@ class _Family:
 
     def __init__(self, template: Any, count: int) -> None:
         self._template, self._count = template, count
-        self._samples: tuple[Any, ...] = ()
+        self._samples: tuple[list[int], ...] = ()
         self._model: _Model | None = None
 
-    def code(self, numbers: Any, device: Device) -> Code | None:
+    def code(self, numbers: list[int], device: Device) -> Code | None:
         """Return code for the program with these numbers; None if it is to be compiled by itself."""
         model = self._model
-        if model is None or not np.array_equal(model.numbers(model.sizes(numbers)), numbers):
+        if model is None or model.numbers(model.sizes(numbers)) != numbers:
             self._learn(numbers)
             return None
 
         def plan(sizes: Sizes, like: Planned | None) -> Planned | None:
-            _, program = filled(self._template, model.numbers(sizes).tolist())
+            _, program = filled(self._template, model.numbers(sizes))
             try:
                 verify(program)
             except ProgramError:  # the rules hold for the samples only
@@ -111,10 +113,9 @@ class _Family:
 
         return model.boxes.at(model.sizes(numbers), plan)
 
-    def _learn(self, numbers: Any) -> None:
+    def _learn(self, numbers: list[int]) -> None:
         """Take one more sample into account."""
-        known = any(np.array_equal(numbers, other) for other in self._samples)
-        if not known and len(self._samples) < SAMPLES:
+        if numbers not in self._samples and len(self._samples) < SAMPLES:
             self._samples = (*self._samples, numbers)
             self._model = _model(self._samples, self._count)
 
@@ -138,6 +139,6 @@ class Families:
         structure, numbers = template((shapes, program))
         key = (structure, device, current_matmul_precision())
         family: _Family = self._known.get(key, lambda: _Family(structure, len(template(shapes)[1])))
-        code = family.code(np.array(numbers, np.int64), device)
+        code = family.code(numbers, device)
         self.served += code is not None
         return code

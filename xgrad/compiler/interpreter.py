@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..backends.promotion import promote
 from ..core.context import mode
 from ..core.dispatch import NUMBERS
 from ..ops import OPS
+from ..ops.shaping import creator
 from .ir import Body, Loop, Operand, Program, Stage, Value
 
 
@@ -124,8 +125,12 @@ def _filled(device: Device, number: Any, shape: tuple[int, ...], dtype: Any) -> 
 
 
 def _new(
-    device: Device, *, function: str, args: tuple[Any, ...], dtype: Any, options: dict[str, Any]
+    device: Device,
+    *,
+    function: str | Callable[..., Array],
+    args: tuple[Any, ...],
+    dtype: Any,
+    options: dict[str, Any],
 ) -> Array:
     raw = None if dtype is None else device.backend.native_dtype(dtype)
-    made: Array = getattr(device.xp, function)(*args, dtype=raw, device=device.handle, **options)
-    return made
+    return creator(device.xp, function)(*args, dtype=raw, device=device.handle, **options)

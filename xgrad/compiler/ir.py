@@ -77,6 +77,11 @@ class Stage:
         return self.op == "after" or (len(self.operands) == 1 and is_basic(self.params.get("key")))
 
     @property
+    def is_cheap(self) -> bool:
+        """Whether computing its output again costs no more than storing it."""
+        return self.filling is not None or (self.entry is not None and self.entry.kernel.cheap)
+
+    @property
     def filling(self) -> Number | None:
         """The number that fills the new array that this stage creates, as a number of the array's kind.
 

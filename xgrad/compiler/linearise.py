@@ -113,6 +113,7 @@ class Derivative:
             tracer: Any = MODE.get().trace
             outputs = self._replay(program, [v._alias() for v in x])
             last = tracer.count
+            tracer.reuse_heavy()
             inputs = {i: x[i] for i in self._active}
             floating = {i: z for i, z in enumerate(outputs) if is_floating(z.dtype)}
             starts, ends = (floating, inputs) if reverse else (inputs, floating)

@@ -1,31 +1,24 @@
 """Translation validation: checks that a plan computes what its program says.
 
-Both run on expressions instead of numbers. Each array element is the hash of the expression that computes it:
-of an input and its index, or of an op and its operands. Ops that move elements move hashes; products and sums
-add them up. A value stored in the wrong place, or read after it was overwritten, gives a different
-expression, whatever the numbers would have been. This takes as long as running the program by hand, so it is
-for tests, and for users who set XGRAD_VERIFY=1.
+Both run on expressions instead of numbers (`symbolic.py`). A value stored in the wrong place, or read after
+it was overwritten, gives a different expression, whatever the numbers would have been. This takes as long as
+running the program by hand, so it is for tests, and for users who set XGRAD_VERIFY=1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import copysign, prod
+from math import prod
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..backends import find_device
-from ..ops import OPS
-from ..ops.axes import normal_axes
-from .ir import Item, Operand, Program, Stage, Value, is_basic
-from .ir import Loop as ProgramLoop
-from .lowering.plan import FOLDS, OF_TRUTHS, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows, Step
+from . import symbolic
+from .ir import Program, Value
+from .lowering.plan import Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows, Step
 from .lowering.views import product_can_read, product_can_write, with_refs
 
 Array = Any
-
-_MASK = 2**64 - 1
-_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))  # the finaliser of splitmix64
 
 
 class PlanError(AssertionError):
@@ -46,183 +39,18 @@ def verify_plan(
     """
     np: ModuleType = find_device("cpu").xp  # type: ignore[assignment]  # NumPy itself
     with np.errstate(over="ignore"):
-        expressions = _Expressions(np)
+        expressions = symbolic.Expressions(np)
         expected = expressions.run(program)
         machine = _Machine(np, plan, program, constants)
         machine.items(plan.body, [])
         for number, (want, ref) in enumerate(zip(expected, outputs, strict=True)):
             if not np.array_equal(machine.read(ref, [], f"output {number}"), want):
-                known = _Expressions(np, known={})
+                known = symbolic.Expressions(np, known={})
                 known.run(program)
                 _Machine(np, plan, program, constants, known.known).items(plan.body, [])
                 raise PlanError(
                     f"output {number} is not where the plan says, buffer {ref.buffer} from {ref.offset} on"
                 )
-
-
-# Expressions
-
-
-def _mixed(x: Array) -> Array:
-    for shift, factor in _MIX:
-        x = (x ^ (x >> x.dtype.type(shift))) * x.dtype.type(factor)
-    return x
-
-
-def _seed(*parts: Any) -> int:
-    """Hash names and numbers to a number that is the same in every process."""
-    seed = 0
-    for byte in repr(parts).encode():
-        seed = (seed * 0x100000001B3 ^ byte) & _MASK
-    return seed
-
-
-def _literal(number: Any) -> int:
-    """Return the hash of a number: 0 for 0, so that zero-filled memory holds the hash of zero."""
-    number = complex(number)
-    if number == 0 and copysign(1, number.real) == copysign(1, number.imag) == 1:
-        return 0
-    return _seed(number)
-
-
-def _combined(np: ModuleType, op: str, dtype: str, operands: Sequence[Any]) -> Array:
-    """Return the hash of an elementwise op on hashes and numbers."""
-    if op == "none":
-        (x,) = operands
-        return np.asarray(x, dtype=np.uint64)
-    total: Any = np.asarray(_seed(op, dtype), dtype=np.uint64)
-    for i, x in enumerate(operands):
-        total = total + _mixed(np.asarray(x, dtype=np.uint64) + np.asarray(_seed(i), dtype=np.uint64))
-    return _mixed(total)
-
-
-def _product(np: ModuleType, a: Array, b: Array) -> Array:
-    return np.matmul(
-        _mixed(a + np.asarray(_seed("a"), dtype=np.uint64)),
-        _mixed(b + np.asarray(_seed("b"), dtype=np.uint64)),
-    )
-
-
-def _folded(np: ModuleType, kind: str, x: Array, axes: tuple[int, ...]) -> Array:
-    if kind == "sum":
-        return np.sum(x, axis=axes, dtype=np.uint64)
-    return np.max(_combined(np, kind, "", [x]), axis=axes, initial=0)
-
-
-def _computed(
-    np: ModuleType,
-    name: str,
-    params: Mapping[str, Any],
-    operands: Sequence[Array],
-    dtypes: Sequence[str | None],
-    outs: Sequence[Value],
-) -> tuple[Array, ...]:
-    """Compute an op on hashes, for operands of these dtypes (None for numbers) and outputs of these forms."""
-    op, out = OPS[name], outs[0]
-    if name == "new" and (filling := Stage("new", (), (out,), params).filling) is not None:
-        return (np.full(out.shape, _literal(filling), dtype=np.uint64),)
-    if op.kernel.moves and is_basic(params.get("key")):
-        operands = [
-            x if d in (None, out.dtype) else _combined(np, "astype", out.dtype, [x])
-            for x, d in zip(operands, dtypes)
-        ]
-        return (np.asarray(op.forward(np, *operands, **params)),)
-    if name in ("@", "@+"):
-        *base, a, b = operands
-        product = _product(np, a, b)
-        return (_combined(np, "+", out.dtype, [*base, product]) if base else product,)
-    if name in FOLDS:
-        (x,), (dtype,) = operands, dtypes
-        if name in OF_TRUTHS and dtype != "bool":
-            x = _combined(np, "astype", "bool", [x])
-        return (_folded(np, FOLDS[name], x, normal_axes(params["axis"], x.ndim)),)
-    if op.kernel.pointwise:
-        return (np.broadcast_to(_combined(np, name, out.dtype, operands), out.shape),)
-    # any other op: each output element depends on all elements of the operands
-    whole = np.asarray(_seed(name, params), dtype=np.uint64)
-    for x in operands:
-        whole = _mixed(whole + np.sum(_mixed(_input(np, 0, np.size(x)) + np.ravel(x)), dtype=np.uint64))
-    return tuple(_mixed(_input(np, number, v.size).reshape(v.shape) + whole) for number, v in enumerate(outs))
-
-
-class _Expressions:
-    """Runs a program on expressions.
-
-    `known` maps each hash to the name of its value and the time steps at which it was computed.
-    """
-
-    def __init__(self, np: ModuleType, known: dict[int, str] | None = None) -> None:
-        self.np, self.known = np, known
-        self.values: dict[Value, Array] = {}
-
-    def run(self, program: Program) -> list[Array]:
-        """Return the outputs."""
-        for number, v in enumerate(program.inputs):
-            self.give(v, _input(self.np, number, v.size).reshape(v.shape), "")
-        self.stages(program.stages, "")
-        return [self.at(v) for v in program.outputs]
-
-    def give(self, v: Value, x: Array, when: str) -> None:
-        """Set the value of `v` to `x`."""
-        self.values[v] = x
-        if self.known is not None:
-            for element in self.np.unique(x):
-                self.known.setdefault(int(element), f"{v.name}{when}")
-
-    def at(self, v: Operand, shape: tuple[int, ...] = ()) -> Array:
-        """Return the value of an operand; a number in this shape."""
-        if type(v) is Value:
-            return self.values[v]
-        return self.np.full(shape, _literal(v), dtype=self.np.uint64)
-
-    def stages(self, stages: Iterable[Item], when: str) -> None:
-        """Run stages in order."""
-        for item in stages:
-            if isinstance(item, ProgramLoop):
-                self.loop(item, when)
-            else:
-                for v, x in zip(item.outputs, self.stage(item), strict=True):
-                    self.give(v, x.reshape(v.shape), when)
-
-    def stage(self, stage: Stage) -> tuple[Array, ...]:
-        """Compute a stage's outputs."""
-        if stage.op == "after":
-            return (self.at(stage.operands[0]),)
-        operands = [self.at(v) for v in stage.operands]
-        dtypes = [v.dtype if type(v) is Value else None for v in stage.operands]
-        return _computed(self.np, stage.op, stage.params, operands, dtypes, stage.outputs)
-
-    def loop(self, loop: ProgramLoop, when: str) -> None:
-        """Run all steps of a loop."""
-        np = self.np
-        state = {c: self.at(c.init, c.inner.shape) for c in loop.carry}
-        written = {y: np.zeros(y.outer.shape, dtype=np.uint64) for y in loop.ys}
-        for t in reversed(range(loop.length)) if loop.reverse else range(loop.length):
-            step = f"{when} at step {t}" if not when else f"{when}, {t}"
-            for c, x in state.items():
-                self.give(c.inner, x, step)
-            for pair in loop.xs:
-                self.give(pair.inner, self.values[pair.outer][t, ...], step)
-            self.stages(loop.stages, step)
-            for y, series in written.items():
-                series[t, ...] = self.at(y.inner, y.outer.shape[1:])
-            state = {c: self.at(c.next, c.inner.shape) for c in loop.carry}
-        for c, x in state.items():
-            if c.final is not None:
-                self.give(c.final, x, when)
-        for y, series in written.items():
-            self.give(y.outer, series, when)
-
-
-def _input(np: ModuleType, number: int, size: int) -> Array:
-    """Return the elements of an input, each with a hash of its own."""
-    apart, start = (
-        np.asarray(seed, dtype=np.uint64) for seed in (_seed("element") | 1, _seed("input", number))
-    )
-    return _mixed(np.arange(size, dtype=np.uint64) * apart + start)
-
-
-# The plan
 
 
 class _Memory(NamedTuple):
@@ -255,9 +83,9 @@ class _Machine:
     def given(self, which: Any, buffer: Any) -> Array:
         """Return the elements of an input, by number, or of a constant, by parameters."""
         if isinstance(which, int):
-            return _input(self.np, which, buffer.size)
+            return symbolic.of_input(self.np, which, buffer.size)
         out = Value("", (buffer.size,), buffer.dtype)
-        return _computed(self.np, "new", which, (), (), (out,))[0]
+        return symbolic.computed(self.np, "new", which, (), (), (out,))[0]
 
     def items(self, items: Iterable[Any], turns: list[int]) -> None:
         """Run items in order, at these steps of the enclosing loops."""
@@ -334,9 +162,9 @@ class _Machine:
             raise PlanError(f"{where}: multiplies by a matrix that has changed since it was packed")
         for operand in (item.a, item.b):
             self.apart(item.out, operand, turns, where, equal=False)
-        x = _product(self.np, a, b)
+        x = symbolic.product(self.np, a, b)
         if item.accumulate:
-            x = _combined(
+            x = symbolic.combined(
                 self.np, "+", self.plan.buffers[item.out.buffer].dtype, [self.read(item.out, turns, where), x]
             )
         self.write(item.out, turns, x, where, [a, b])
@@ -345,7 +173,9 @@ class _Machine:
         """Run one call of the array library, then store its results."""
         np = self.np
         args = [
-            self.read(r, turns, where) if isinstance(r, Ref) else np.asarray(_literal(r), dtype=np.uint64)
+            self.read(r, turns, where)
+            if isinstance(r, Ref)
+            else np.asarray(symbolic.literal(r), dtype=np.uint64)
             for r in item.args
         ]
         outs = [Value("", r.shape, self.plan.buffers[r.buffer].dtype) for r in item.outs]
@@ -353,7 +183,7 @@ class _Machine:
             found = (np.broadcast_to(args[0], outs[0].shape),)
         else:
             dtypes = [self.plan.buffers[r.buffer].dtype if isinstance(r, Ref) else None for r in item.args]
-            found = _computed(np, item.op, item.params, args, dtypes, outs)
+            found = symbolic.computed(np, item.op, item.params, args, dtypes, outs)
         for r, x in zip(item.outs, found, strict=True):
             self.write(r, turns, x.reshape(r.shape), where, args)
 
@@ -372,7 +202,7 @@ class _Machine:
         for r in item.reductions:
             folded = tuple(a for a, s in enumerate(r.out.strides) if s == 0)
             kept = [a for a in range(len(item.shape)) if a not in folded]
-            x = _folded(self.np, r.kind, self.np.broadcast_to(values[r.value], item.shape), folded)
+            x = symbolic.folded(self.np, r.kind, self.np.broadcast_to(values[r.value], item.shape), folded)
             out = r.out._replace(
                 shape=tuple(item.shape[a] for a in kept), strides=tuple(r.out.strides[a] for a in kept)
             )
@@ -380,8 +210,10 @@ class _Machine:
 
     def step(self, step: Step, values: dict[int, Array]) -> Array:
         """Compute one elementwise op."""
-        args = [_literal(a) if literal else values[int(a)] for a, literal in zip(step.args, step.literal)]
-        return _combined(self.np, step.op, step.dtype, args)
+        args = [
+            symbolic.literal(a) if literal else values[int(a)] for a, literal in zip(step.args, step.literal)
+        ]
+        return symbolic.combined(self.np, step.op, step.dtype, args)
 
     def apart(self, out: Ref, other: Ref, turns: Sequence[int], where: str, equal: bool) -> None:
         """Check that `out` and another ref of the same item do not overlap.

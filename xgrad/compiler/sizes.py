@@ -9,11 +9,10 @@ interpolated: what fits into a buffer at the corners fits between them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
+from operator import mul
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ..backends.schedules import Buffer
 from .caches import Once
@@ -57,15 +56,43 @@ REUSING_NONE = Planned(Code("", (), "", (), ()), {})
 Plan = Callable[[Sizes, Planned | None], Planned | None]
 
 
-class Box:
-    """Native code for all sizes from `low` to `high`.
+class Polynomials:
+    """Numbers as polynomials of degree 1 in each of several sizes.
 
-    `coefficients` has one axis of length 2 for each size, and one for the numbers: those of the polynomial in
-    the sizes above `low` that has degree 1 in each.
+    `which` says for each number which of the `coefficients` it has, as many numbers are equal. These are one
+    tuple for each polynomial, with a coefficient for each of the `monomials` of the sizes.
     """
 
-    def __init__(self, low: Sizes, last: Planned, code: Any, coefficients: Any) -> None:
-        self._low, self.last, self._code, self._coefficients = low, last, code, coefficients
+    def __init__(self, coefficients: Sequence[tuple[int, ...]], which: Sequence[int]) -> None:
+        self.coefficients, self._which = coefficients, which
+
+    def at(self, sizes: Iterable[int]) -> list[int]:
+        """Return the numbers for these sizes."""
+        of = monomials(sizes)
+        values = [sum(map(mul, c, of)) for c in self.coefficients]
+        return [values[i] for i in self._which]
+
+
+def monomials(sizes: Iterable[int]) -> list[int]:
+    """Return the products of all subsets of the sizes: for a and b, these are 1, b, a, ab."""
+    found = [1]
+    for size in reversed(tuple(sizes)):
+        found += [size * n for n in found]
+    return found
+
+
+def distinct(rows: Sequence[Sequence[int]]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Return the distinct columns of a table, and which of them each column is."""
+    places: dict[tuple[int, ...], int] = {}
+    which = [places.setdefault(column, len(places)) for column in zip(*rows, strict=True)]
+    return list(places), which
+
+
+class Box:
+    """Native code for all sizes from `low` to `high`."""
+
+    def __init__(self, low: Sizes, last: Planned, code: Any, numbers: Polynomials) -> None:
+        self._low, self.last, self._code, self._numbers = low, last, code, numbers
 
     @classmethod
     def of(cls, low: Sizes, middle: Sizes, high: Sizes, plan: Plan) -> Box | None:
@@ -91,23 +118,34 @@ class Box:
             if own != code:
                 return None
             numbers.append(values)
-        coefficients = np.array(numbers, np.int64).reshape(*(2,) * len(low), -1)
-        for axis, (a, b) in enumerate(zip(low, high)):
-            first, second = np.split(coefficients, 2, axis)
-            slope, rest = np.divmod(second - first, b - a)
-            if rest.any():
-                return None
-            coefficients = np.concatenate([first, slope], axis)
-        box = cls(low, last, code, coefficients)
+        columns, which = distinct(numbers)
+        sides = [b - a for a, b in zip(low, high)]
+        coefficients = [_slopes(column, sides) for column in columns]
+        if any(c is None for c in coefficients):
+            return None
+        box = cls(low, last, code, Polynomials([c for c in coefficients if c is not None], which))
         planned = plan(middle, last)
         return box if planned is not None and box.at(middle) == planned.code else None
 
     def at(self, sizes: Sizes) -> Code:
         """Return the code for sizes in the box."""
-        found = self._coefficients
-        for size, low in zip(sizes, self._low):
-            found = found[0] + (size - low) * found[1]
-        return filled(self._code, found.tolist())  # type: ignore[no-any-return]
+        above = [n - low for n, low in zip(sizes, self._low)]
+        return filled(self._code, self._numbers.at(above))  # type: ignore[no-any-return]
+
+
+def _slopes(values: Sequence[int], sides: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the polynomial, in the sizes above the lowest corner, of values at the corners of a box.
+
+    None if its coefficients are no integers. The corners are in the order of `itertools.product`.
+    """
+    if not sides:
+        return tuple(values)
+    half = len(values) // 2
+    slopes = [divmod(b - a, sides[0]) for a, b in zip(values[:half], values[half:])]
+    if any(rest for _, rest in slopes):
+        return None
+    first, second = _slopes(values[:half], sides[1:]), _slopes([n for n, _ in slopes], sides[1:])
+    return None if first is None or second is None else first + second
 
 
 class Boxes:

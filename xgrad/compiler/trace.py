@@ -51,6 +51,7 @@ class Tracer:
         self.lines = remember  # whether stages record the line being run
         self.source = ""  # the line of the program being replayed, in place of the line being run
         self.count = 0
+        self._known: dict[Any, Var] = {}  # what `reuse_heavy` found, by op and operands
         self._open = True
 
     def variable(self, shape: tuple[int, ...], dtype: Any, name: str | None = None) -> Var:
@@ -84,6 +85,8 @@ class Tracer:
             return self._custom(op, device, refs, params), refs
         if op is UNSTACK:
             return self._unstacked(refs[0], params["axis"]), refs
+        if op.kernel.heavy and self._known and (known := self._known.get(_call(op, refs, params))):
+            return known, refs
         form = form_of(op, refs, params)
         several = type(form) is tuple
         outputs = self._write(op, refs, params, *(form if several else (form,)))
@@ -203,11 +206,20 @@ class Tracer:
                 self.written[i] = (op, refs, params, outputs, source)
             lines.update((v, source) for v in outputs)
 
+    def reuse_heavy(self) -> None:
+        """From now on, give the variables recorded so far for the same heavy functions of the same operands.
+
+        For a derivative, which then reads the cosine of a step instead of computing it again.
+        """
+        for op, refs, params, outputs, _ in self.written:
+            if op.kernel.heavy:
+                self._known.setdefault(_call(op, refs, params), outputs[0])
+
     def close(self) -> None:
         """Stop recording, and free the record."""
         self._open = False
         self.written, self.inputs, self.captured = [], [], {}
-        self._fixed, self._made, self._arrays, self.seen = [], {}, {}, {}
+        self._fixed, self._made, self._arrays, self.seen, self._known = [], {}, {}, {}, {}
         self._outer = None
 
     def key(self, outputs: Iterable[Var]) -> tuple[Any, ...]:
@@ -279,6 +291,11 @@ class Tracer:
             stages,
             tuple(values[v] if type(v) is Var else v for v in outputs),
         )
+
+
+def _call(op: Op, refs: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+    """Return a key equal for two uses of an op that compute the same."""
+    return op, tuple([r.index if type(r) is Var else exact(r) for r in refs]), exact(params)
 
 
 def _data(op: Op, params: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,6 @@ class Numbers:
     def __init__(self, given: dict[int, Any]) -> None:
         self.places = tuple(given)
         self.deciding: set[int] = set()
-        self._kinds = [type(v) for v in given.values()]
         self._steps: list[_Step] = []
         self._inputs: dict[_Input, Tensor] = {}
         self._open = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ class Hooks(Protocol):
         """Called when the value of `x` leaves the graph: return whether the user was told."""
 
 
+class Scope(NamedTuple):
+    """What a picture draws as one box: a call of a module, a scan, one of its steps."""
+
+    kind: str
+    label: str
+    number: int
+
+
+_scopes = count(1)
+
+
 class Mode(NamedTuple):
     """How ops run.
 
@@ -38,6 +50,7 @@ class Mode(NamedTuple):
         trace: the tracer, which records ops instead of running them.
         stop: traced ops let no gradient through.
         steps: the time step of each running scan, outermost first.
+        scopes: the scopes that ops are recorded in, outermost first.
         hooks: callbacks for every recorded op: `on_op`, `on_sweep`, `on_cut`; None for none.
         lifted: a transform is running a function that it differentiates.
         check: compares compiled code with a plainer computation of the same values.
@@ -49,6 +62,7 @@ class Mode(NamedTuple):
     trace: Any = None
     stop: bool = False
     steps: tuple[int, ...] = ()
+    scopes: tuple[Scope, ...] = ()
     hooks: Hooks | None = None
     lifted: bool = False
     check: Any = None
@@ -88,6 +102,11 @@ class mode:
 
     def _inside(self) -> Mode:
         return self._before._replace(**self._changes, blocks=(*self._before.blocks, self))
+
+
+def within(kind: str, label: str) -> mode:
+    """A block whose ops are recorded in a new scope."""
+    return mode(scopes=(*MODE.get().scopes, Scope(kind, label, next(_scopes))))
 
 
 @contextmanager

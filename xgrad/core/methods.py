@@ -37,6 +37,10 @@ class Methods(Reductions):
 
     __slots__ = ()
 
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        """Show the values in Treescope, as it shows arrays."""
+        return subtree_renderer(self.device.backend.to_host(self.data), path)
+
     # To Python
 
     def item(self, *args: int | tuple[int, ...]) -> Any:

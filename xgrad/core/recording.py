@@ -18,6 +18,7 @@ from .context import MODE
 from .graph import Node
 
 _PACKAGE = f"{Path(__file__).parent.parent}{os.sep}"
+_MODULES = f"{_PACKAGE}nn{os.sep}"
 _STANDARD = f"{Path(os.__file__).parent}{os.sep}"
 _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # its functions call ours
 
@@ -29,7 +30,7 @@ _LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api
 class Recorded(Node):
     """A node with its value; made also for ops through which no gradient flows."""
 
-    __slots__ = ("grad", "name", "needs", "operands", "source", "steps", "value")
+    __slots__ = ("grad", "name", "needs", "operands", "scopes", "source", "steps", "value")
 
     def remember(self, value: Any, operands: list[Any], *, needs: bool, name: str | None = None) -> None:
         """Fill in what only `graph` needs. `operands` are nodes, arrays and numbers."""
@@ -38,7 +39,8 @@ class Recorded(Node):
         self.needs = needs
         self.name = name
         self.grad: Any = None
-        self.steps = MODE.get().steps
+        mode = MODE.get()
+        self.steps, self.scopes = mode.steps, mode.scopes
         self.source = source_line()
 
 
@@ -54,20 +56,18 @@ def _is_ours(filename: str, module: Any) -> bool:
     return str(module).partition(".")[0] in _LIBRARIES
 
 
+def _has_names(frame: FrameType) -> bool:
+    """Whether the variables of a frame name its values: in the user's code, and in the methods of modules."""
+    file = frame.f_code.co_filename
+    if file.startswith(_MODULES):
+        return frame.f_code.co_varnames[:1] == ("self",)
+    standard = file.startswith(("<frozen", _STANDARD)) and f"-packages{os.sep}" not in file
+    return not standard and not is_ours(frame)
+
+
 def is_library(filename: str) -> bool:
     """Whether a file belongs to a library, this one or another, and not to the user's own code."""
     return filename.startswith((_PACKAGE, _STANDARD, "numpy/")) or f"-packages{os.sep}" in filename
-
-
-def _is_foreign(frame: FrameType) -> bool:
-    """Whether the variables of a frame are not the user's: this library's, or those of the standard one."""
-    return is_ours(frame) or is_standard(frame.f_code.co_filename)
-
-
-@lru_cache(4096)
-def is_standard(filename: str) -> bool:
-    """Whether a file belongs to Python's standard library."""
-    return filename.startswith((_STANDARD, "<frozen ")) and f"-packages{os.sep}" not in filename
 
 
 def _user_frame(frame: FrameType | None = None) -> FrameType | None:
@@ -119,11 +119,11 @@ def names_from_variables() -> Iterator[None]:
     """
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
-        if event not in ("call", "return") or _is_foreign(frame):
+        if event not in ("call", "return") or not _has_names(frame):
             return
         if event == "return":
             _name(frame.f_locals)
-        elif (caller := _user_frame(frame.f_back)) is not None and not _is_foreign(caller):
+        elif (caller := _user_frame(frame.f_back)) is not None and _has_names(caller):
             _name(caller.f_locals)
 
     before = sys.getprofile()

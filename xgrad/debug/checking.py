@@ -156,7 +156,7 @@ class Check:
         """
 
         def found(only: Callable[[Place], bool]) -> tuple[First | None, bool]:
-            from ..compiler.executors import compiled
+            from ..compiler.generate import compiled
 
             shown, places = exposed(program, only)
             ready = compiled(shown, device)

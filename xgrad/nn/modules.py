@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
 from typing import Any, Self
 
 from ..backends import Device
@@ -11,7 +11,7 @@ from ..backends.dtypes import canonical, is_floating
 from ..backends.types import ArrayLike, DTypeLike
 from ..compiler.keys import Static
 from ..core import pytree
-from ..core.context import no_grad
+from ..core.context import MODE, no_grad, within
 from ..core.tensor import Tensor
 from ..namespace import any as any_of
 from ..namespace import asarray, astype, tensor
@@ -43,6 +43,8 @@ class Module:
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls):
+            setattr(cls, "__call__", _scoped(vars(cls)["__call__"]))  # noqa: B010 - mypy knows no other way
         for now in (False, True):
             pytree.register(cls, partial(_children, now=now), partial(_rebuilt, cls), now=now)
 
@@ -104,9 +106,28 @@ class Module:
         twin: Self = pytree.tree_map(moved, self)
         return twin
 
+    def __treescope_repr__(self, path: str | None, subtree_renderer: Any) -> Any:
+        """Show the module in Treescope as a tree of its attributes."""
+        from treescope.repr_lib import render_object_constructor
+
+        return render_object_constructor(type(self), vars(self), path, subtree_renderer)
+
     def __repr__(self) -> str:
         weights = ", ".join(f"{name}: {p.shape}" for name, p in self.named_parameters().items())
         return f"{type(self).__name__}({weights})"
+
+
+def _scoped(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A module's `__call__` whose ops a picture draws as one box."""
+
+    @wraps(call)
+    def scoped(self: Module, *args: Any, **kwargs: Any) -> Any:
+        if not MODE.get().record:
+            return call(self, *args, **kwargs)
+        with within("module", type(self).__name__):
+            return call(self, *args, **kwargs)
+
+    return scoped
 
 
 def cast(tree: Any, dtype: DTypeLike) -> Any:

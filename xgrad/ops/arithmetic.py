@@ -185,8 +185,8 @@ ATAN2 = elementwise(
     "atan2",
     lambda xp, x, y: xp.atan2(x, y),
     scalar="atan2(x, y)",
-    dx=lambda xp, dz, x, y: dz * _by_square(xp, y, x, y),
-    dy=lambda xp, dz, x, y: -dz * _by_square(xp, x, x, y),
+    dx=lambda xp, dz, x, y: dz * _by_square(xp, y, y, x),
+    dy=lambda xp, dz, x, y: -dz * _by_square(xp, x, y, x),
     numpy="arctan2",
     doc="Angle of the point (y, x), between -π and π: atan2(sin a, cos a) = a.",
 )

@@ -6,6 +6,9 @@ truncates the axis or pads it with zeros; the transpose of that pads or truncate
 
 from __future__ import annotations
 
+from math import cos, pi, sin
+from typing import Any
+
 from ..backends.types import Array, Namespace
 from .batching import along_axis
 from .table import op
@@ -106,3 +109,40 @@ IRFFT = op(
     batch=along_axis,
     doc="Inverse of `rfft`: n real numbers, by default 2 (m - 1) of them, from m = n//2 + 1 frequencies.",
 )
+
+
+def fourier_matrix(
+    xp: Namespace,
+    part: str,
+    n: int,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    factor: float,
+    twice: bool = False,
+    *,
+    dtype: Any,
+    device: Any = None,
+) -> Array:
+    """The cosines or sines ("cos", "sin") of 2π jk/n, times `factor`, for j in `rows` and k in `columns`.
+
+    With `twice`, the rows of frequencies that stand for their conjugates too are doubled, as `irfft` needs.
+    Computed in float64 and rounded once.
+    """
+    shift = n if part == "sin" else 0
+    numbers = [factor * _cosine(4 * m - shift, n) for m in range(n)]
+    waves = xp.asarray(numbers, dtype=xp.float64, device=device)
+    j, k = xp.arange(*rows, device=device), xp.arange(*columns, device=device)
+    at = xp.reshape(j[:, None] * k[None, :] % n, (-1,))
+    matrix = xp.reshape(xp.take(waves, at, axis=0), (rows[1] - rows[0], columns[1] - columns[0]))
+    if twice:
+        matrix = xp.where((j * (2 * j - n) < 0)[:, None], 2 * matrix, matrix)
+    return xp.astype(matrix, dtype)
+
+
+def _cosine(m: int, n: int) -> float:
+    """cos(2π m / 4n), from an angle of at most 45 degrees: exact where the cosine is 0 or 1 or -1."""
+    m %= 4 * n
+    m = min(m, 4 * n - m)
+    if m > n:
+        return -_cosine(2 * n - m, n)
+    return cos(pi * m / (2 * n)) if 2 * m <= n else sin(pi * (n - m) / (2 * n))

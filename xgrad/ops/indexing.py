@@ -89,10 +89,11 @@ SCATTER = op(
 def _kept(xp: Namespace, dz: Array, key: tuple[Any, ...]) -> Array:
     """dz[key], but 0 for elements whose place was overwritten by a later element of the same assignment.
 
-    To find these, it assigns the elements' numbers and reads them back.
+    To find these, it assigns the elements' numbers and reads them back. A single index has no later element.
     """
     g = dz[key]
-    if not any(getattr(k, "dtype", None) is not None and "int" in str(k.dtype) for k in key):
+    arrays = [k for k in key if getattr(k, "dtype", None) is not None and "int" in str(k.dtype)]
+    if all(prod(k.shape) == 1 for k in arrays):
         return g
     numbers = xp.reshape(xp.arange(prod(g.shape), device=dz.device), g.shape)
     written = xp.setitem(xp.zeros(dz.shape, dtype=numbers.dtype, device=dz.device), numbers, key=key)

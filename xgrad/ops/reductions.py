@@ -132,6 +132,12 @@ def apart(xp: Namespace, x: Array, axis: Axis) -> tuple[Array, Callable[[Array],
 
 def _first(xp: Namespace, x: Array, axis: Axis, argbest: Callable[..., Array]) -> Array:
     """A mask that is true at exactly one element of each reduction: the first extremum."""
+    axes = normal_axes(axis, x.ndim)
+    if len(axes) == 1:
+        numbers = xp.reshape(
+            xp.arange(x.shape[axes[0]], device=x.device), (-1,) + (1,) * (x.ndim - 1 - axes[0])
+        )
+        return numbers == argbest(x, axis=axes[0], keepdims=True)
     rows, put_back = apart(xp, x, axis)
     return put_back(xp.arange(rows.shape[-1], device=x.device) == argbest(rows, axis=-1, keepdims=True))
 

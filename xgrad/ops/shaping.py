@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from operator import index
 from typing import Any
@@ -160,10 +161,16 @@ TO_DEVICE = op(
     internal=True,
 )
 
-# Makes a new array by the creation function of this name.
+
+def creator(xp: Namespace, function: str | Callable[..., Array]) -> Callable[..., Array]:
+    """Return the creation function of this name, or one written in terms of `xp`, its first argument."""
+    return partial(function, xp) if callable(function) else getattr(xp, function)
+
+
+# Makes a new array by a creation function.
 NEW = op(
     "new",
-    lambda xp, *, function, args, dtype, options: getattr(xp, function)(*args, dtype=dtype, **options),
+    lambda xp, *, function, args, dtype, options: creator(xp, function)(*args, dtype=dtype, **options),
     cost=1,
     internal=True,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Set, ValuesView
+from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
 from functools import reduce
 from math import inf
 from typing import Any
@@ -148,16 +148,10 @@ class Optimizer(ABC):
         """
         given = [p.grad for p in self.params] if grads is None else self._fitting(grads)
         self.count += 1
-        slots = self._slots()
         with no_grad(), mode(hooks=None):  # updates of leaves are not recorded
-            for i, (p, g) in enumerate(zip(self.params, given, strict=True)):
-                if g is not None:
-                    change, *after = self._change(
-                        _full(g), [kept[i] for kept in slots.values()], self.count, self.lr
-                    )
-                    for kept, slot in zip(slots.values(), after):
-                        kept[i] = slot
-                    p -= change
+            for i, change in self._changes(given, self._slots(), self.count, self.lr):
+                p = self.params[i]
+                p -= change
 
     @property
     def state(self) -> dict[str, Any]:
@@ -180,16 +174,21 @@ class Optimizer(ABC):
         """
         with no_grad():
             given, count = self._fitting(grads), state["count"] + 1
-            names = list(self._slots())
-            changes, after = [], {name: list[Tensor]() for name in names}
-            for i, g in enumerate(given):
-                change, *kept = self._change(
-                    _full(g), [state[name][i] for name in names], count, self.lr if lr is None else lr
-                )
-                changes.append(-change)
-                for name, slot in zip(names, kept, strict=True):
-                    after[name].append(slot)
-            return unflatten(self._structure, [changes[i] for i in self._places]), {"count": count, **after}
+            slots = {name: list(state[name]) for name in self._slots()}
+            found = self._changes(given, slots, count, self.lr if lr is None else lr)
+            changes = [-change for _, change in found]
+            return unflatten(self._structure, [changes[i] for i in self._places]), {"count": count, **slots}
+
+    def _changes(
+        self, grads: Sequence[Tensor | None], slots: Mapping[str, list[Tensor]], count: Any, lr: Any
+    ) -> Iterator[tuple[int, Tensor]]:
+        """For each parameter with a gradient, its number and what to subtract; `slots` get its new state."""
+        for i, g in enumerate(grads):
+            if g is not None:
+                change, *after = self._change(_full(g), [kept[i] for kept in slots.values()], count, lr)
+                for kept, slot in zip(slots.values(), after, strict=True):
+                    kept[i] = slot
+                yield i, change
 
     def apply(self, updates: Tree, params: Tree = None) -> None:
         """Add updates to the parameters in place, or to those of another tree of the same structure.

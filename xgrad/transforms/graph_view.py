@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..backends.dtypes import is_floating
+from ..compiler.names import Names
 from ..compiler.printing.spelling import shown
 from ..core.backward import output_gradient, sweep
 from ..core.context import mode
@@ -277,23 +278,30 @@ def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:
         operands = _operands(node)
         found[key] = (at, operands)
         stack += [v for v in operands if isinstance(v, Node | Value)]
+    ordered = dict(sorted(found.items(), key=lambda item: _number(item[1][0])))
+    names = _names(ordered)
     stages: dict[int, GraphNode] = {}
-    names: dict[str, int] = {}
-    computed = 0
-    for key, (at, operands) in sorted(found.items(), key=lambda item: _number(item[1][0])):
-        node = at.node if isinstance(at, Value) else at
-        name = getattr(node, "name", None)
-        if operands:
-            computed += 1
-        stem = name or (f"z{computed}" if operands else "c")
-        steps = getattr(node, "steps", ())
-        if steps and name:
-            stem += f"[t={','.join(map(str, steps))}]"
-        names[stem] = names.get(stem, 0) + 1
-        unique = stem if names[stem] == 1 else f"{stem}_{names[stem]}"
+    for key, (at, operands) in ordered.items():
         refer = [stages[_key(v)] if isinstance(v, Node | Value) else v for v in operands]
-        stages[key] = GraphNode(unique, at, tuple(refer))
+        stages[key] = GraphNode(names[key], at, tuple(refer))
     return list(stages.values())
+
+
+def _names(stages: dict[int, tuple[Any, list[Any]]]) -> dict[int, str]:
+    """Name each stage as the user did, else z1, z2, ... by position; c for constants."""
+    called: dict[int, str] = {}
+    places: dict[int, str] = {}
+    computed = 0
+    for key, (at, operands) in stages.items():
+        node = at.node if isinstance(at, Value) else at
+        computed += bool(operands)
+        name, steps = getattr(node, "name", None), getattr(node, "steps", ())
+        if name:
+            called[key] = f"{name}[t={','.join(map(str, steps))}]" if steps else name
+        else:
+            places[key] = f"z{computed}" if operands else "c"
+    names = Names()
+    return {key: names.unique(stem) for key, stem in (called | places).items()}
 
 
 def _key(v: Any) -> int:

@@ -13,7 +13,7 @@ from ..compiler.invariants import split_invariants
 from ..compiler.scan import apply_scan, replay
 from ..compiler.trace import trace_to_ir
 from ..compiler.variables import Spec
-from ..core.context import MODE, mode
+from ..core.context import MODE, mode, within
 from ..core.pytree import flatten, paths, tree_map, unflatten
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -82,7 +82,8 @@ def scan(
         return _traced(f, carry, read, steps, reverse)
     if steps == 0:
         return carry.tree(), _no_outputs(f, carry, read)
-    return _looped(f, carry, read, steps, reverse)
+    with within("scan", f"scan over t = {_shown(steps, reverse)}"):
+        return _looped(f, carry, read, steps, reverse)
 
 
 def _traced(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[Any, Any]:
@@ -138,7 +139,8 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
     try:
         for t in reversed(range(steps)) if reverse else range(steps):
             MODE.set(outer._replace(steps=(*outer.steps, t)))
-            carry, y = _step(f, carry, unflatten(xs.structure, [parts[t] for parts in slices]), t)
+            with within("step", f"t = {t}"):
+                carry, y = _step(f, carry, unflatten(xs.structure, [parts[t] for parts in slices]), t)
             y_leaves, here = flatten(y)
             if y_structure is not None and here != y_structure:
                 raise TypeError(
@@ -178,6 +180,12 @@ def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
             )
             raise ShapeError(message) if a.data.shape != b.data.shape else TypeError(message)
     return Flat(new, structure), result[1]
+
+
+def _shown(steps: int, reverse: bool) -> str:
+    """The time steps as text: `0, 1, 2` or `0, ..., 9`."""
+    shown = [*range(steps)] if steps <= 3 else [0, "...", steps - 1]
+    return ", ".join(map(str, reversed(shown) if reverse else shown))
 
 
 def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:

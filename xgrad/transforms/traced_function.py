@@ -49,6 +49,11 @@ def _device(leaves: list[Any], outside: list[Tensor]) -> Device:
     return devices[0] if devices else current_device()
 
 
+def _executable(body: Body, device: Device) -> Executable:
+    shared = partial(body.families.code, body.program, device)
+    return Executable(body.program, device, whole=True, shared=shared)
+
+
 class TracedFunction:
     """One trace of a function: its program, and its inputs from outside.
 
@@ -93,9 +98,7 @@ class TracedFunction:
         traced.close()
         self._numbers.close()
         self._run: Executable | None = None  # the executable, cached for fast calls
-        program, device = self.body.program, self.device
-        shared = partial(families.code, program, device)
-        self._executable = Once(lambda: Executable(program, device, whole=True, shared=shared))
+        self._executable = Once(partial(_executable, self.body, self.device))
 
     def _outputs(
         self, f: Callable[[Any], Any], leaves: list[Any], structure: Structure, x: tuple[Tensor, ...]

@@ -42,9 +42,6 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
         return lambda function: gate(function, dx=dx, dy=dy)
     function = f
 
-    def forward(xp: Any, *operands: Any) -> Any:
-        return on_arrays(function, operands)
-
     def engine_dx(xp: Any, dz: Any, x: tuple[Any, ...]) -> tuple[Any, ...]:
         return _engine_derivative(function, dz, x)
 
@@ -56,7 +53,7 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
     rules = {"dx": _of_arrays_too(dx), "dy": _of_arrays_too(dy)} if by_hand else {"dx": engine_dx}
     entry = Op(
         function.__name__,
-        forward,
+        _Forward(function),
         **rules,
         variadic=variadic,
         arity=None if variadic else count,
@@ -78,6 +75,16 @@ def gate(f: Function | None = None, *, dx: Function | None = None, dy: Function 
 
     named.entry = entry  # type: ignore[attr-defined]
     return named
+
+
+class _Forward:
+    """The forward of a gate: it runs `function`, which a picture shows inside of the gate, on arrays."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    def __call__(self, xp: Any, *operands: Any) -> Any:
+        return on_arrays(self.function, operands)
 
 
 class Gate(ABC):

@@ -228,6 +228,32 @@ def test_where_and_literals() -> None:
     np.testing.assert_array_equal(elementwise("*", [x, 0.1], "float64"), x * 0.1)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_hypot_of_numbers_of_all_sizes(dtype: str) -> None:
+    """Including those whose squares overflow or vanish, in any ratio."""
+    rng, limits = np.random.default_rng(0), np.finfo(dtype)
+    exponent = rng.uniform(limits.minexp - limits.nmant, limits.maxexp, 50_000)
+    x = np.exp2(exponent.astype(np.longdouble)).astype(dtype)
+    with np.errstate(all="ignore"):
+        ratio = np.exp2(rng.normal(size=x.size) * rng.choice([0.1, 1, 20], x.size))
+        y = (x * ratio.astype(np.longdouble) * rng.choice([-1, 1], x.size)).astype(dtype)
+        want = np.hypot(x.astype(np.longdouble), y.astype(np.longdouble))
+        found, rounded = elementwise("hypot", [x, y], dtype), want.astype(dtype)
+    finite = np.isfinite(rounded) & np.isfinite(found)
+    np.testing.assert_array_equal(found[~finite], np.inf)
+    assert np.all(want[~finite] > float(limits.max) * (1 - float(limits.eps)))
+    error = np.abs(found[finite] - want[finite]) / np.spacing(rounded[finite])
+    assert error.max() <= 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_hypot_of_special_values(dtype: str) -> None:
+    tiny = np.finfo(dtype).smallest_subnormal
+    with np.errstate(all="ignore"):
+        x, y = (v.ravel() for v in np.meshgrid(*[np.array([*SPECIAL, tiny, -tiny]).astype(dtype)] * 2))
+        np.testing.assert_allclose(elementwise("hypot", [x, y], dtype), np.hypot(x, y), rtol=1e-15)
+
+
 def test_an_unknown_op_is_named() -> None:
     with pytest.raises(NotImplementedError, match="'erf'"):
         elementwise("erf", [np.ones(2)], "float64")
@@ -428,7 +454,7 @@ def test_nested_loops() -> None:
 
 
 def test_the_text_is_the_same_for_other_sizes() -> None:
-    short, long = llvm.write(running_sum(7, 21, True)), llvm.write(running_sum(70, 2, True))
+    short, long = llvm.write(running_sum(7, 21, True)), llvm.write(running_sum(70, 12, True))
     assert short.text == long.text
     assert short.numbers != long.numbers
 

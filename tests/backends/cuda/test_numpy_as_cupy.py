@@ -304,7 +304,7 @@ def test_programs_are_made_for_a_precision() -> None:
 
 
 def test_scans_are_made_for_a_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    from xgrad.compiler import executors
+    from xgrad.compiler import executors, lengths
 
     made: list[str] = []
 
@@ -313,7 +313,7 @@ def test_scans_are_made_for_a_precision(monkeypatch: pytest.MonkeyPatch) -> None
             made.append(current_matmul_precision())
             super().__init__(*args, **options)
 
-    monkeypatch.setattr(executors, "Executable", Noting)
+    monkeypatch.setattr(lengths, "Executable", Noting)
     w = xg.full((3, 3), 0.125, dtype=xg.float32)
     for name in ("tf32", "highest", "tf32"):
         with xg.matmul_precision(name):

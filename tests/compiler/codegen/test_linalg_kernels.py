@@ -144,15 +144,16 @@ def test_qr(mode: str, data: st.DataObject) -> None:
     close(native(lambda x: tuple(L.qr(x, mode=mode)), x), tuple(np.linalg.qr(x, mode)))
 
 
-@pytest.mark.parametrize("n", [9, 16, 17, 31, 32, 33])
+@pytest.mark.parametrize("n", [9, 16, 17, 33, 63, 64, 65])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_larger_matrices(n: int, dtype: str) -> None:
     """Rows span several vectors, up to the largest size that a kernel accepts."""
     rng = np.random.default_rng(n)
     x = (rng.normal(size=(n, n)) / n**0.5 + 2 * np.eye(n)).astype(dtype)
     p, y = x @ x.T, rng.normal(size=(n, 11)).astype(dtype)
-    run = native if n <= 32 else lambda f, *args: xg.compile(f)(*args)
+    run = native if n <= 64 else lambda f, *args: xg.compile(f)(*args)
     close(run(L.solve, x, y), np.linalg.solve(x, y))
+    close(run(L.solve, x.T, y[:, 3:4]), np.linalg.solve(x.T, y[:, 3:4]))
     close(run(L.inv, x), np.linalg.inv(x))
     close(run(L.cholesky, p), np.linalg.cholesky(p))
     close(run(lambda x: tuple(L.slogdet(x)), x), tuple(np.linalg.slogdet(x)), factor=30)
@@ -381,3 +382,34 @@ def test_a_kalman_filter_is_native(batch: tuple[int, ...]) -> None:
     slopes = xg.grad(plain, argnums=which)(*tensors)
     for z, w in zip(native(xg.grad(fast, argnums=which), *args), slopes, strict=True):
         np.testing.assert_allclose(z.numpy(), w.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("n", [3, 40])
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_matrix_that_a_loop_keeps_is_factored_once(moving: bool, n: int) -> None:
+    """Solutions are those of the matrix of each step, also in a loop inside another that changes it."""
+    rng = np.random.default_rng(n)
+    x = (rng.normal(size=(n, n)) / n**0.5 + 2 * np.eye(n)).astype("float64")
+    y = rng.normal(size=(3, 4, n))
+
+    def inside(x: Any, ys: Any) -> Any:
+        return xg.scan(lambda h, y: ((z := L.solve(x, y + 0.1 * h)), z), xg.zeros(n), ys)[1]
+
+    def outside(x: Any, y: Any) -> Any:
+        def step(x: Any, ys: Any) -> Any:
+            return (x * 1.5 if moving else x), inside(x, ys)
+
+        return xg.scan(step, x, y)[1]
+
+    expected = np.empty_like(y)
+    for t, ys in enumerate(y):
+        h = np.zeros(n)
+        for s, v in enumerate(ys):
+            h = expected[t, s] = np.linalg.solve(x * 1.5**t if moving else x, v + 0.1 * h)
+    close(native(outside, x, y), expected)
+
+
+def test_a_singular_matrix_that_a_loop_keeps_raises() -> None:
+    loop = lambda x, y: xg.scan(lambda h, y: (h, L.solve(x, y)), 0.0, y)[1]
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        xg.compile(loop)(np.ones((3, 3)), np.ones((2, 3)))

@@ -13,7 +13,7 @@ from tests.helpers.programs import traced
 from xgrad.backends import find_device
 from xgrad.compiler.codegen.numpy.plan import NUMPY, STRIP, write
 from xgrad.compiler.interpreter import interpret
-from xgrad.compiler.ir import Loop, Program, everything
+from xgrad.compiler.ir import Loop, Program, Stage, everything
 from xgrad.compiler.lowering.lower import lower
 from xgrad.compiler.passes import optimise
 from xgrad.compiler.passes.contiguous import LONG, contiguous
@@ -125,3 +125,49 @@ def test_numbers_are_weak(dtype: str) -> None:
             ys = x - a
         np.testing.assert_array_equal(z[1].numpy(), ys)
         assert z[1].dtype == ys.dtype
+
+
+def by_parts(keys: list[Any], axis: int = 1, keep: bool = False) -> Any:
+    """A loop over parts of a product by joined weights; with `keep`, the whole product is a result too."""
+
+    def f(x: Any, *weights: Any) -> Any:
+        z = x @ xg.concat(weights, axis=axis)
+        parts = tuple(z[key] for key in keys)
+        carry, ys = xg.scan(lambda c, p: (c * 0.5 + sum(map(xg.sum, p)), p[-1] * c), 0.0, parts)
+        return [carry, ys, *([z] if keep else [])]
+
+    return f
+
+
+ROWS, WHOLE = (5, 3, 6), slice(None)
+BY_PARTS: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any], tuple[int, int]]] = {
+    # name -> shape of x, keys, options, and the number of products and of joined arrays afterwards
+    "each weight": (ROWS, [(..., slice(0, 4)), (..., slice(4, 7)), (..., slice(7, 9))], {}, (3, 0)),
+    "some weights together": (ROWS, [(..., slice(0, 4)), (..., slice(4, None))], {}, (2, 1)),
+    "a part unused": (ROWS, [(..., slice(4, 7))], {}, (1, 0)),
+    "a matrix": ((5, 6), [(WHOLE, slice(0, 4)), (WHOLE, slice(4, 7))], {}, (2, 0)),
+    "a vector": ((6,), [slice(0, 4)], {}, (1, 1)),
+    "not at an edge": (ROWS, [(..., slice(0, 3)), (..., slice(3, None))], {}, (1, 1)),
+    "nothing": (ROWS, [(..., slice(0, 4)), (..., slice(4, 4))], {}, (1, 1)),
+    "part of the rows": (ROWS, [(slice(1, None), WHOLE, slice(0, 4))], {}, (1, 1)),
+    "part of the columns of rows": (ROWS, [(WHOLE, slice(1, None), slice(0, 4))], {}, (1, 1)),
+    "every second": (ROWS, [(..., slice(0, 4, 2))], {}, (1, 1)),
+    "overlapping": (ROWS, [(..., slice(0, 7)), (..., slice(4, 9))], {}, (1, 1)),
+    "the whole is read": (ROWS, [(..., slice(0, 4))], {"keep": True}, (1, 1)),
+    "joined rows": ((5, 3, 15), [(..., slice(0, 4))], {"axis": 0}, (1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", BY_PARTS)
+def test_parts_of_a_product_are_products_where_a_loop_reads_them(name: str) -> None:
+    shape, keys, options, wanted = BY_PARTS[name]
+    lengths = (5, 5, 5) if "axis" in options else (6, 6, 6)
+    widths = (4, 4, 4) if "axis" in options else (4, 3, 2)
+    args = [rng.normal(size=size) for size in (shape, *zip(lengths, widths))]
+    program, ready, inputs = prepared(by_parts(keys, **options), args)
+    device = find_device("cpu")
+    verify(ready, after="contiguous")
+    found = [s for s in everything(ready.stages) if isinstance(s, Stage) and s.op in ("@", "concat")]
+    assert tuple([s.op for s in found].count(op) for op in ("@", "concat")) == wanted
+    for z, want in zip(interpret(ready, device, inputs), interpret(program, device, inputs), strict=True):
+        np.testing.assert_allclose(z, want, rtol=1e-13)

@@ -344,6 +344,38 @@ def test_integers_are_counted_in_the_loop_and_floats_after_it() -> None:
     assert "+" in inside
 
 
+@pytest.mark.parametrize("steps", [0, 1, 5])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_gradient_of_an_embedding_is_added_after_the_loop(
+    steps: int, shape: tuple[int, ...], reverse: bool
+) -> None:
+    """With tokens that repeat, within a step and over the steps, and indices that count from the end."""
+    rng = np.random.default_rng(1)
+    E, tokens = rng.normal(size=(4, 2)), rng.integers(-4, 4, size=(steps, *shape))
+    h = rng.normal(size=(*shape, 2))
+
+    def loss(E: Any, h: Any, tokens: Any) -> Any:
+        def step(h: Any, token: Any) -> Any:
+            h = h * 0.5 + xg.take(E, token, axis=0)
+            return h, h
+
+        return xg.sum(xg.scan(step, h, tokens, reverse=reverse)[1] ** 2)
+
+    expected, g = np.zeros_like(E), np.zeros_like(h)
+    states, order = [h], range(steps)[::-1] if reverse else range(steps)
+    for t in order:
+        states.append(states[-1] * 0.5 + E[tokens[t]])
+    for t, z in zip(list(order)[::-1], states[:0:-1]):
+        g = g + 2 * z
+        np.add.at(expected, tokens[t], g)
+        g = 0.5 * g
+    slope = xg.compile(xg.grad(loss))
+    np.testing.assert_allclose(slope(E, h, tokens).numpy(), expected, rtol=1e-12)
+    program = slope.executable(*map(xg.asarray, (E, h, tokens))).optimised
+    assert "untake" in [s.op for s in program.stages if isinstance(s, Stage)]
+
+
 def test_products_are_merged_group_by_group() -> None:
     """Two groups of independent products.
 
@@ -370,3 +402,23 @@ def test_products_are_merged_group_by_group() -> None:
         strict=True,
     ):
         np.testing.assert_allclose(x, y)
+
+
+def test_a_complex_state_is_multiplied_by_two_joined_weights() -> None:
+    """Each part of the state by one matrix: a product that is subtracted becomes one that is added."""
+
+    def loop(h: Any, W: Any) -> list[Any]:
+        h, _ = xg.scan(lambda h, _: (h @ W / (1 + xg.abs(h)), None), h, None, length=3)
+        return [h]
+
+    h, W = n(3, 2) + 1j * n(3, 2), n(2, 2) + 1j * n(2, 2)
+    program, _ = traced(loop, [h, W])
+    optimised = optimise(program)
+    verify(optimised)
+    (body,) = (s.stages for s in optimised.stages if not isinstance(s, Stage))
+    assert [s.op for s in body if isinstance(s, Stage) and s.op in ("@", "@+", "concat")] == ["@", "@+"]
+    want = h
+    for _ in range(3):
+        want = want @ W / (1 + np.abs(want))
+    (found,) = interpret(optimised, find_device("cpu"), [h, W])
+    np.testing.assert_allclose(found, want, rtol=1e-13)

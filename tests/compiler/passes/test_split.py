@@ -10,8 +10,10 @@ import pytest
 
 import xgrad as xg
 from tests.helpers.programs import traced
-from xgrad.compiler.ir import Loop, Program, Stage
+from xgrad.compiler.ir import Loop, Program, Stage, everything
 from xgrad.compiler.passes import optimise
+from xgrad.compiler.passes.inline import inline_scans
+from xgrad.compiler.passes.split import split_products
 
 Cell = Callable[..., Any]
 T, B, H, I = 5, 4, 6, 3
@@ -51,7 +53,13 @@ def slices_overlap(h: Any, x: Any, W: Any) -> Any:
     return xg.tanh(z[:, :H] + xg.sum(x)), z[:, 2 : H + 2]
 
 
-CELLS = (joined, joined_backwards, three_parts, lstm, all_late, slices_overlap)
+def cut(h: Any, x: Any, W: Any) -> Any:
+    """The next step needs the first columns of the product, and the others are results."""
+    z = h @ W[:H]
+    return xg.tanh(z[:, :H] + xg.sum(x)), z[:, 2 * H : 3 * H]
+
+
+CELLS = (joined, joined_backwards, three_parts, lstm, all_late, slices_overlap, cut)
 
 
 def loss(cell: Cell, looped: bool) -> Callable[..., Any]:
@@ -119,3 +127,15 @@ def test_the_gradient_of_the_inputs_is_one_product_after_the_loop() -> None:
 def test_parts_that_are_all_late_stay_joined() -> None:
     program, _ = traced(lambda *x: [loss(all_late, False)(*x)], arguments())
     assert inner_widths(optimise(program)) == [2 * H]
+
+
+@pytest.mark.parametrize("cell", [joined, three_parts, lstm, cut])
+def test_split_products_keep_the_line_they_are_from(cell: Cell) -> None:
+    """Errors and listings name it."""
+    program, _ = traced(lambda *x: [loss(cell, False)(*x)], arguments())
+    before = inline_scans(program)
+    after = split_products(before)
+    (loop,) = (s for s in before.stages if isinstance(s, Loop))
+    (split,) = (s for s in after.stages if isinstance(s, Loop))
+    assert len(split.stages) > len(loop.stages)
+    assert {s.source for s in everything(split.stages)} == {s.source for s in everything(loop.stages)}

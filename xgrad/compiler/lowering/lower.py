@@ -16,12 +16,11 @@ from ..codegen.llvm.target import CPU
 from ..ir import Item, Loop, Operand, Program, Stage, Value
 from ..stacking import stacked
 from . import plan as plans
+from .anchors import join, lower_anchor
 from .buffer_reuse import shared_memory
-from .indexing import is_assignment
 from .loops import lower_loop
 from .plan import Buffer, Map, Ref, Step, Target, Unsupported
-from .products import can_multiply, lower_product
-from .views import broadcast, contiguous, index, is_contiguous, part, reshaped, transposed, viewed
+from .views import broadcast, contiguous, is_contiguous, reshaped, transposed, viewed
 
 
 class Lowered(NamedTuple):
@@ -69,8 +68,8 @@ class Lowering:
     """A program being lowered to a plan.
 
     Elementwise stages are deferred until something needs them; then one map computes them with the deferred
-    stages that they depend on. The others ("anchors": products, reductions, ops that move elements) are
-    lowered in order. Views are places, and cost nothing.
+    stages that they depend on. The others ("anchors": products, reductions, ops that move elements; see
+    `anchors.py`) are lowered in order. Views are places, and cost nothing.
     """
 
     def __init__(self, program: Program, recompute: bool, target: Target) -> None:
@@ -191,96 +190,14 @@ class Lowering:
 
     def lower_stages(self, stages: Sequence[Item], results: Sequence[Value]) -> None:
         """Add stages to the plan, and make sure that `results` are computed."""
-        self._join(stages)
+        join(self, stages)
         local = {out for s in stages for out in s.outputs}
         for item in stages:
             if isinstance(item, Loop):
                 lower_loop(self, item)
             elif not self.is_elementwise(item) and not item.is_view:
-                self._anchor(item)
+                lower_anchor(self, item)
         self.compute([v for v in results if v in local])
-
-    def _join(self, stages: Sequence[Item]) -> None:
-        """Compute the parts of a concat directly in its memory."""
-        local = {out: s for s in stages if isinstance(s, Stage) for out in s.outputs}
-        for item in reversed(stages):
-            if not isinstance(item, Stage) or item.op != "concat" or not self._has_kernel(item):
-                continue
-            whole, at = self.home(item.output), 0
-            axis = item.params["axis"] % len(item.output.shape)
-            for v in item.operands:
-                assert type(v) is Value
-                stage = local.get(v)
-                free = (
-                    stage is not None
-                    and not stage.is_view
-                    and v not in self.place
-                    and item.operands.count(v) == 1
-                )
-                if free and v.dtype == item.output.dtype:
-                    self.place[v] = part(whole, v.shape, axis, at)
-                at += v.shape[axis]
-
-    def _anchor(self, stage: Stage) -> None:
-        if stage.op == "new":
-            self._constant(stage)
-            return
-        if not self._has_kernel(stage):
-            self._call(stage)
-            return
-        out = stage.output
-        if stage.op in ("@", "@+"):
-            lower_product(self, stage)
-        elif stage.op in plans.FOLDS:
-            self._reduction(stage)
-        elif stage.op == "concat":
-            whole, at = self.home(out), 0
-            axis = stage.params["axis"] % len(out.shape)
-            self.compute([v for v in stage.operands if type(v) is Value])
-            for v in stage.operands:
-                assert type(v) is Value
-                self.copy(self.ref(v), part(whole, v.shape, axis, at))
-                at += v.shape[axis]
-        elif stage.op == "stack":
-            whole, axis = self.home(out), stage.params["axis"] % len(out.shape)
-            for i, v in enumerate(stage.operands):
-                self.assign(v, index(whole, axis, i))
-        else:
-            self._assignment(stage)
-        self.done.add(out)
-
-    def _has_kernel(self, stage: Stage) -> bool:
-        """Whether a stage that is not part of a map is computed by maps and products."""
-        if stage.op in ("@", "@+"):
-            return can_multiply(stage, self.target)
-        dtypes = {v.dtype for v in (*stage.values, *stage.outputs)}
-        if not stage.values or not dtypes <= self.target.dtypes:
-            return False
-        if stage.op in plans.FOLDS:
-            return stage.output.dtype in self.target.folds.get(plans.FOLDS[stage.op], {})
-        if stage.op in ("setitem", "scatter"):
-            return is_assignment(stage)
-        return stage.op in ("concat", "stack")
-
-    def _constant(self, stage: Stage) -> None:
-        """Turn an array that depends on nothing into a further input."""
-        constant, out = self.buffer("input", stage.output), stage.output
-        self.constants.append(stage.params)
-        if out in self.place:
-            self.copy(constant, self.ref(out))
-        else:
-            self.place[out] = constant
-        self.done.add(out)
-
-    def _call(self, stage: Stage) -> None:
-        """Add a call: a kernel of its own, or the array library, computes the stage."""
-        self.compute(stage.values)
-        args: tuple[Any, ...] = tuple(self.ref(v) if type(v) is Value else v for v in stage.operands)
-        outs = tuple(map(self.home, stage.outputs))
-        call = plans.Call(stage.op, stage.params, args, outs, stage.source)
-        dtypes = tuple(self.buffers[r.buffer].dtype if isinstance(r, Ref) else None for r in (*args, *outs))
-        self.items.append(call._replace(kernel=self.target.kernel(call, dtypes)))
-        self.done.update(stage.outputs)
 
     def assign(self, v: Operand, ref: Ref) -> None:
         """Store the value of an operand at `ref`."""
@@ -289,20 +206,6 @@ class Lowering:
             self.copy(self.ref(v), ref)
         else:
             self.copy(v, ref)
-
-    def _assignment(self, stage: Stage) -> None:
-        whole = self.home(stage.output)
-        target = viewed(whole, stage.params["key"])
-        x, v = stage.operands if stage.op == "setitem" else (0.0, stage.operands[0])
-        self.assign(x, whole)
-        if type(v) is not Value:
-            self.copy(v, target)
-            return
-        self.compute([v])
-        ref, extra = self.ref(v), len(v.shape) - len(target.shape)
-        if extra > 0:  # leading axes of length 1
-            ref = ref._replace(shape=ref.shape[extra:], strides=ref.strides[extra:])
-        self.copy(ref, target)
 
     def copy(self, source: Ref | Any, target: Ref) -> None:
         """Copy from `source`, which may be a number, to `target`."""
@@ -372,9 +275,9 @@ class Lowering:
         for shape, found in missing.items():
             found = [v for v in found if v not in self.done]
             if found:
-                self._map(shape, found)
+                self.fuse(shape, found)
 
-    def _map(
+    def fuse(
         self,
         shape: tuple[int, ...],
         values: Sequence[Value],
@@ -407,9 +310,14 @@ class Lowering:
                 )
                 included.append(v)
         inside = {id(self.made[v]) for v in included} | {id(stage) for _, stage, _ in reductions}
-        stored = [
-            v for v in included if v not in self.done and (v in values or self._worth_storing(v, inside))
-        ]
+        stored: list[Value] = []
+        costly: set[Value] = set()  # neither stored nor cheap to recompute, with all that it takes
+        for v in included:
+            is_costly = not self.made[v].is_cheap or not costly.isdisjoint(self.made[v].values)
+            if v not in self.done and (v in values or self._worth_storing(v, inside, is_costly)):
+                stored.append(v)
+            elif is_costly:
+                costly.add(v)
         stores = tuple((order[v], self.home(v)) for v in stored)
         folds: list[plans.Reduction] = []
         for v, stage, ref in reductions:
@@ -421,15 +329,12 @@ class Lowering:
         self.items.append(Map(shape, tuple(loads), tuple(steps), stores, tuple(folds)))
         self.done.update(stored)
 
-    def _worth_storing(self, v: Value, inside: set[int]) -> bool:
-        """Whether a reader of `v` cannot, or should not, recompute it."""
+    def _worth_storing(self, v: Value, inside: set[int], is_costly: bool) -> bool:
+        """Whether a later reader of `v` cannot, or should not, recompute it."""
         if v in self.place:
             return True
         later = [u for u in self.users.get(v, []) if id(u) not in inside]
-        if not later:
-            return False
-        stage = self.made[v]
-        if not self.recompute or stage.entry is None or not stage.entry.kernel.cheap:
+        if later and (is_costly or not self.recompute):
             return True
         return any(
             u is None or isinstance(u, Loop) or not self.is_elementwise(u) or u.output.shape != v.shape
@@ -468,21 +373,3 @@ class Lowering:
         else:
             self.place[out] = view
         self.done.add(out)
-
-    def _reduction(self, stage: Stage) -> None:
-        x, out = stage.operands[0], stage.output
-        assert type(x) is Value
-        axes = normal_axes(stage.params["axis"], len(x.shape))
-        dtype = self.target.folds[plans.FOLDS[stage.op]][out.dtype]
-        target = self.home(out) if dtype == out.dtype else self.buffer("scratch", out._replace(dtype=dtype))
-        strides, kept = [], iter(target.strides)
-        for a in range(len(x.shape)):
-            if a in axes:
-                strides.append(0)
-                if stage.params["keepdims"]:
-                    next(kept)
-            else:
-                strides.append(next(kept))
-        self._map(x.shape, (), [(x, stage, target._replace(shape=x.shape, strides=tuple(strides)))])
-        if dtype != out.dtype:
-            self.convert(target, self.home(out))

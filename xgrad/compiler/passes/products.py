@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 from ...ops import OPS
-from ..ir import Item, Loop, Operand, Program, Stage, Value
+from ..ir import Item, Loop, Operand, Program, Stage, Value, everything
 from ..names import Names
 from .simplify import slices
 
@@ -48,13 +48,26 @@ def _is_turned_product(s: Stage, inner: Stage) -> bool:
 
 
 def accumulate(program: Program) -> Program:
-    """Write y + a @ b as one product that is added to y."""
+    """Write y + a @ b as one product that is added to y.
+
+    In loops, y - a @ b becomes y + a @ (-b) if b comes from outside, where it is negated once.
+    """
+    names = Names.beside(program)
+    loops = [s for s in everything(program.stages) if isinstance(s, Loop)]
+    repeated = {v for loop in loops for s in loop.stages for v in s.outputs}
 
     def on(stages: Sequence[Item], uses: dict[Value, int], outside: set[Value]) -> list[Item]:
         made = makers(stages)
         found: list[Item] = []
         dropped: set[Value] = set()
         for s in stages:
+            m = _subtracted(s, made) if isinstance(s, Stage) and s.outputs[0] in repeated else None
+            if isinstance(s, Stage) and m is not None and uses[m.output] == 1 and m.values[1] in outside:
+                (y, _), (a, b) = s.values, m.values
+                negative = names.new(*b[1:])
+                found.append(Stage("neg", (b,), (negative,), {}, s.source))
+                s = Stage("@+", (y, a, negative), s.outputs, {}, m.source)
+                dropped.add(m.output)
             if isinstance(s, Stage) and s.op == "+" and s.output.dtype.startswith("float"):
                 for base, product in (s.operands, s.operands[::-1]):
                     m = made.get(product) if type(product) is Value else None
@@ -79,6 +92,16 @@ def accumulate(program: Program) -> Program:
     return everywhere(program, on)
 
 
+def _subtracted(s: Stage, made: dict[Value, Stage]) -> Stage | None:
+    """Return the product that a stage subtracts from an array of the same shape and dtype."""
+    if s.op != "-" or len(s.values) != 2 or not s.output.dtype.startswith("float"):
+        return None
+    m = made.get(s.values[1])
+    if m is None or m.op != "@" or any(v[1:] != s.output[1:] for v in s.values):
+        return None
+    return m if all(v.dtype == s.output.dtype for v in m.values) and len(m.values) == 2 else None
+
+
 def merge(program: Program) -> Program:
     """Merge products of the same matrix with several others into one."""
     names = Names.beside(program)
@@ -92,12 +115,24 @@ def merge(program: Program) -> Program:
                     groups.setdefault((a, bool(base)), []).append(s)
         found = list(stages)
         for (a, _), group in groups.items():
+            made = makers(found)
+            # so that adjacent slices, to which products are added, are rejoined
+            group.sort(key=lambda s: _first_column(s, made))
             group = _independent(group, found)  # recheck: another merged product may have come between them
             if len(group) > 1 and _worth(a, group, outside):
                 found = _merged(found, group, names)
         return found
 
     return everywhere(program, on)
+
+
+def _first_column(s: Stage, made: dict[Value, Stage]) -> int:
+    """Return where the base of a product begins in the array of which it is a slice; 0 for any other."""
+    base = made.get(s.values[0])
+    if base is None or base.op != "getitem" or len(base.operands) != 1:
+        return 0
+    ranges = slices(base.params["key"], base.values[0].shape)
+    return ranges[-1][0] if ranges is not None and s.op == "@+" else 0
 
 
 def _merged(stages: list[Item], group: list[Stage], names: Names) -> list[Item]:

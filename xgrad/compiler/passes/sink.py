@@ -205,6 +205,8 @@ class _Sinking:
                 continue
             if s.op == "@":
                 pays = self._is_linear(s) and self.bound.issuperset(s.values)
+            elif s.op == "untake":
+                pays = self._adds_rows(s)
             else:
                 pays = self._is_linear(s) and (s.op == "sum" or found.issuperset(s.values))
             if pays:
@@ -253,9 +255,15 @@ class _Sinking:
             and stage.values[0] in self.bound
         )
 
+    def _adds_rows(self, stage: Stage) -> bool:
+        """Whether a stage adds rows at indices of the step, as the gradient of an embedding does."""
+        return stage.op == "untake" and stage.params["axis"] == 0 and self.bound.issuperset(stage.operands)
+
     def _total(self, v: Value) -> Value:
         """Return the sum of `v` over time."""
         stage = self.made.get(v)
+        if stage is not None and v not in self.kept and self._adds_rows(stage):
+            return self._rows_added(stage)
         if stage is None or v in self.kept or not self._is_linear(stage):
             return self._emit("sum", (self._outside(v)[0],), v, axis=(0,), keepdims=False)
         if self._parts(stage):
@@ -268,6 +276,16 @@ class _Sinking:
         total = Value("", (1, *v.shape) if keepdims else v.shape, v.dtype)
         total = self._emit("sum", (self._outside(x)[0],), total, axis=axes, keepdims=keepdims)
         return self._emit("reshape", (total,), v, shape=v.shape) if keepdims else total
+
+    def _rows_added(self, stage: Stage) -> Value:
+        """Return the sum of what adds rows at indices: the rows of all steps, added at once."""
+        rows, indices = stage.values
+        count, rest = self.loop.length * indices.size, rows.shape[len(indices.shape) :]
+        flat = [
+            self._emit("reshape", (self._outside(v)[0],), Value("", shape, v.dtype), shape=shape)
+            for v, shape in ((rows, (count, *rest)), (indices, (count,)))
+        ]
+        return self._emit("untake", tuple(flat), stage.output, **stage.params)
 
     def _product(self, stage: Stage) -> Value:
         """Return the sum over t of a_t @ b_t: all a side by side, times all b stacked as rows."""

@@ -26,6 +26,7 @@ from ...ops.scalars import PRIMITIVES, Call, Scalar, calls
 from ...ops.shaping import broadcast_shapes
 from ..ir import PARTS, Carry, Item, Loop, Operand, Pair, Program, Stage, Value, everything, is_complex
 from ..names import Names
+from .fourier import is_short, transformed
 
 #: A part of a value: another value, or a number that stands for an array filled with it.
 Part = Value | float
@@ -65,10 +66,10 @@ _OP_OF = {
 
 
 def has_complex(program: Program) -> bool:
-    """Whether a program has complex values."""
+    """Whether a program has complex values, or transforms of real ones that stand for complex ones."""
     given = (*program.inputs, *program.outputs)
     return any(map(is_complex, given)) or any(
-        is_complex(v)
+        is_complex(v) or is_short(s)
         for s in everything(program.stages)
         for v in (*s.values, *s.outputs, *(s.inner if isinstance(s, Loop) else s.operands))
     )
@@ -111,7 +112,7 @@ class _Splitting:
         for item in items:
             if isinstance(item, Loop):
                 self.loop(item)
-            elif any(map(is_complex, (*item.operands, *item.outputs))):
+            elif is_short(item) or any(map(is_complex, (*item.operands, *item.outputs))):
                 self.source = item.source
                 self.stage(item)
             else:
@@ -176,6 +177,8 @@ class _Splitting:
         """Add one stage that takes or returns complex numbers."""
         if s.op in _EACH_PART:
             self.each_part(s)
+        elif is_short(s):
+            self.transform(s)
         elif s.op == "@":
             self.product(s)
         elif s.op in ("conj", "real", "imag"):
@@ -256,6 +259,11 @@ class _Splitting:
             return 0.0 if x is None else x
 
         self.give(s, added(times(a, c), times(b, d), "-"), added(times(a, d), times(b, c), "+"))
+
+    def transform(self, s: Stage) -> None:
+        """A Fourier transform as products of its operand's parts."""
+        parts = self.matrices(s.operands[0], PARTS.get(s.output.dtype, s.output.dtype))
+        self.give(s, *(transformed(s, parts, self.add) if any(parts) else [0.0] * (1 + is_complex(s.output))))
 
     def matrices(self, v: Operand, dtype: str) -> list[Value | None]:
         """Return an operand's parts as arrays; None for a part that is 0."""

@@ -133,7 +133,8 @@ def expression(op: str, args: Sequence[Text], params: Any) -> Text:
             f"{k}={option(v)}" for k, v in params["options"].items()
         ]
         parts += [] if dtype in (None, _DEFAULT.get(function)) else [f"dtype={option(dtype)}"]
-        return Text(f"{called(function)}({', '.join(parts)})")
+        name = function.__name__ if callable(function) else called(function)
+        return Text(f"{name}({', '.join(parts)})")
     names = [a.text for a in args]
     if op in ("concat", "stack"):
         return Text(f"{op}(({', '.join(names)}{',' * (len(names) == 1)}), axis={option(params['axis'])})")
@@ -178,7 +179,7 @@ def rows(stages: Iterable[Item], depth: int = 0) -> Iterator[Row]:
             left, right = names_of(s.outputs), expression(s.op, [operand(v) for v in s.operands], s.params)
             yield Row(depth, left, right.text, form(*s.outputs))
             continue
-        yield Row(depth, names_of(s.outputs), f"scan over {_steps(s)}:", form(*s.outputs))
+        yield Row(depth, names_of(s.outputs), f"scan over {steps_of(s)}:", form(*s.outputs))
         for c in s.carry:
             yield Row(
                 depth + 1,
@@ -202,7 +203,8 @@ def rows(stages: Iterable[Item], depth: int = 0) -> Iterator[Row]:
                 yield Row(depth + 1, shown(c.final.name), f"{operand(c.next).text} of the last step")
 
 
-def _steps(loop: Loop) -> str:
+def steps_of(loop: Loop) -> str:
+    """The time steps of a loop as text: `t = 0, 1, 2`."""
     steps = [str(t) for t in ((0, 1, loop.length - 1) if loop.length > 3 else range(loop.length))]
     if loop.reverse:
         steps.reverse()

@@ -60,6 +60,18 @@ def cofactor(x):
     sign = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
     return sign * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
 ''',
+    "eig": '''
+def eig(x):
+    """Eigenvalues and eigenvectors: complex, where NumPy returns real arrays if all of them are real."""
+    w, v = np.linalg.eig(x)
+    dtype = np.result_type(x.dtype, np.complex64)
+    return w.astype(dtype), v.astype(dtype)
+''',
+    "seal": '''
+def seal(x):
+    """A zero for each row, also for rows without elements."""
+    return np.zeros((*x.shape[:-1], 1), x.real.dtype)
+''',
     "setitem": '''
 def setitem(x, v, key):
     """A copy of `x` with `v` at `key`."""
@@ -196,10 +208,6 @@ def _sign(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set
     return Text(f"{xp}.sign({args[0].text})")
 
 
-def _seal(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
-    return Text(f"{xp}.zeros_like({args[0].within(ATOM)}[..., :1])")
-
-
 def _transpose(xp: str, args: Sequence[Text], params: Mapping[str, Any], helpers: set[str]) -> Text:
     axes = params["axes"]
     return Text(
@@ -263,7 +271,6 @@ _WRITTEN: dict[str, Callable[[str, Sequence[Text], Any, set[str]], Text]] = {
     "stop_gradient": _same,
     "round_to": _astype,
     "scatter": _scatter,
-    "seal": _seal,
     "setitem": _setitem,
     "stack": _joined("stack"),
     "std": partial(_spread, function="std"),

@@ -66,11 +66,13 @@ class MapWriter:
         wide = any(f.inner for f in self.folds) and not heavy
         # a power is one long dependency chain: two vectors of them run in parallel
         count = 4 if wide else 2 if any(map(_is_power, m.steps)) else 1
-        self.lanes = writer.vector_bytes // max(widest, 4) * count
-        if self.sizes[-1] == 1:
-            # a scalar, not a vector of one lane: LLVM 22 stores the upper half of such an int64 where it is
-            # truncated to an int32
-            self.lanes = 1
+        one, n = writer.vector_bytes // max(widest, 4), self.sizes[-1]
+        # short vectors for a short axis: a whole one takes half the time of a long one under a mask. Length 1
+        # is a scalar: LLVM 22 stores the upper half of a vector of one int64 that is truncated to an int32
+        self.lanes = one * count if n > one // 2 else 1 << max(n - 1, 0).bit_length()
+        shared = writer.rows is not None and self.along_rows == len(self.sizes) - 1
+        #: whether a short axis is exactly one vector, which needs neither a loop nor a remainder
+        self.is_one_vector = n == self.lanes < one * count and not shared
         self.dtypes = {**{v: view.dtype for v, view in self.loads}, **{s.value: s.dtype for s in m.steps}}
         self.literals: dict[tuple[int, float], str] = {}  # of a step, read from the table
 
@@ -140,7 +142,7 @@ class MapWriter:
             )
             for f in folds
         ]
-        if self.sizes[-1] == 1:
+        if self.is_one_vector:
             sums = self.chunk("0", [x for _, x in carried], once, pointers, None)
         else:
             whole = code.let(f"and i64 {stop}, {-self.lanes}")

@@ -2,8 +2,9 @@
 
 Sizes, offsets and strides are read from the table `numbers`, and so are literals that may be sizes, as in a
 mean. So the text is the same for other sizes of the same structure, and compiled code can be cached by its
-text. The structure is: which axes have length 1, which strides are 0 or 1, and which adjacent axes are
-contiguous. Vector code is written explicitly rather than left to the auto-vectoriser.
+text. The structure is: which axes have length 1, which strides are 0 or 1, which adjacent axes are
+contiguous, and how many lanes of a vector fit a short axis. Vector code is written explicitly rather than
+left to the auto-vectoriser.
 
 `functions` is a table of the functions that the code calls: those of BLAS, the sharing of rows among threads
 (`backends/cpu/threads.py`), and the products with packed weights (`packed.py`).
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ...calls import calls
 from ...lowering.plan import SIZES, Call, Gemm, Loop, Map, Pack, Plan, Ref, Rows, Unsupported
-from ...lowering.views import leading
+from ...lowering.views import leading, refs
 from . import gemm as llvm_gemm
 from . import packed
 from .gemm import SMALL
@@ -107,6 +108,21 @@ def _between_enter_and_leave() -> str:
     return "\n".join([f"define void @run{_ARGUMENTS} nounwind {{", "entry:", *code.lines, "}"])
 
 
+def _is_column(gemm: Gemm) -> bool:
+    """Whether the product is one column, of a column without gaps."""
+    (m, n), k = gemm.out.shape[-2:], gemm.a.shape[-1]
+    return n == 1 and m > 1 and gemm.out.strides[-2] == 1 and (gemm.b.strides[-2] == 1 or k == 1)
+
+
+def _transposed(gemm: Gemm) -> Gemm:
+    """Return the same product as (bᵀ aᵀ)ᵀ: of a column this fills vectors."""
+    out, a, b = (
+        r._replace(shape=(*r.shape[:-2], *r.shape[:-3:-1]), strides=(*r.strides[:-2], *r.strides[:-3:-1]))
+        for r in (gemm.out, gemm.a, gemm.b)
+    )
+    return gemm._replace(out=out, a=b, b=a)
+
+
 class _RowRange(NamedTuple):
     """A range of rows known at run time, its first row and its number, `of` so many in all.
 
@@ -128,6 +144,7 @@ class Writer:
         self.scratch: dict[str, str] = {}  # workspaces that kernels use one after the other, by type
         self.rows: _RowRange | None = None  # the rows that this code is to compute
         self.one_blas_thread = False
+        self.changing: set[int] = set()  # the buffers that the outermost of the enclosing loops writes to
 
     def number(self, value: int) -> str:
         """Read a number of the table into a register; 0 and 1 are structure, and are written as literals."""
@@ -250,6 +267,8 @@ class Writer:
         code.start(done)
 
     def loop(self, loop: Loop, turns: list[str]) -> None:
+        if not turns:
+            self.changing = {r.buffer for r in refs(loop)[1]}
         code, length = self.code, self.read(loop.length)
         last = code.let(f"sub i64 {length}, 1")
 
@@ -301,6 +320,8 @@ class Writer:
                 f"a matrix product of dtype {dtype} has no native form; cast its operands to a "
                 f"floating dtype first"
             )
+        if gemm.packed is None and (self.rows is None or len(gemm.out.shape) > 2) and _is_column(gemm):
+            gemm = _transposed(gemm)
         (*stack, m, n), k = gemm.out.shape, gemm.a.shape[-1]
         (ta, lda), (tb, ldb) = leading(gemm.a), leading(gemm.b)
         ldc = max(1, n, gemm.out.strides[-2] if m > 1 else 0)

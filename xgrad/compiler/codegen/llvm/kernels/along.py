@@ -1,4 +1,4 @@
-"""Ops along one axis, element by element: cumulative sums and products, argmax, argmin, and sorting."""
+"""Ops along one axis, element by element: cumulative sums and products, sorting and searching."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ....lowering import along
 from ....lowering.along import Lines, lines
-from ....lowering.plan import Call
+from ....lowering.plan import Call, Ref
 from ...element import FLOATS, HALVES, RANGES
 from ..text import TYPES
 from .nest import Kernel
@@ -61,46 +61,6 @@ def accumulate(kernel: Kernel) -> None:
         code.loop(length, turn, carried=[(code.vector(TYPES[dtype]), start)])
 
     _lines(kernel, of, line)
-
-
-# Indices of the largest and the smallest
-
-
-def can_choose(call: Call, dtypes: tuple[Any, ...]) -> bool:
-    """Whether an argmax or argmin is along one axis, or over all elements of a contiguous array."""
-    return along.can_choose(call, dtypes, _MOVED)
-
-
-def choose(kernel: Kernel) -> None:
-    """Return the index of the first best element; NaN is better than any number."""
-    of, code = lines(kernel.call), kernel.code
-    x, _, axis = of
-    dtype, better = kernel.dtype(x), ">" if kernel.call.op == "argmax" else "<"
-    stride = kernel.writer.number(x.strides[axis])
-    of_value, of_index = code.vector(TYPES[dtype]), code.vector("i64")
-
-    def line(source: str, target: str) -> None:
-        def turn(i: str, found: list[str]) -> list[str]:
-            v = kernel.load(dtype, kernel.at(source, dtype, i, stride))
-            wins = _before(kernel, better, dtype, v, found[0])
-            place = code.splat("i64", i)
-            return [code.select(TYPES[dtype], wins, v, found[0]), code.select("i64", wins, place, found[1])]
-
-        first = [(of_value, kernel.load(dtype, source)), (of_index, kernel.constant("int64", 0))]
-        found = code.loop(kernel.writer.read(x.shape[axis]), turn, start="1", carried=first)
-        kernel.store("int64", found[1], target)
-
-    _lines(kernel, of, line)
-
-
-def _before(kernel: Kernel, better: str, dtype: str, x: str, y: str) -> str:
-    """Whether x is better than y: NaN is better than any number, and nothing is better than NaN."""
-    wins = kernel.apply(better, "bool", x, y, of=dtype)
-    if dtype not in FLOATS:
-        return wins
-    nan = kernel.apply("isnan", "bool", x, of=dtype)
-    number = kernel.apply("logical_not", "bool", kernel.apply("isnan", "bool", y, of=dtype))
-    return kernel.apply("logical_or", "bool", wins, kernel.apply("logical_and", "bool", nan, number))
 
 
 # Sorting
@@ -195,9 +155,71 @@ def _comes_first(kernel: Kernel, dtype: str, x: str, y: str) -> str:
     """Whether `x`, now after `y`, belongs before it. NaN is the largest."""
     if kernel.call.params["descending"]:
         return _before(kernel, ">", dtype, x, y)
+    return _less(kernel, dtype, x, y)
+
+
+def _before(kernel: Kernel, better: str, dtype: str, x: str, y: str) -> str:
+    """Whether x is better than y: NaN is better than any number, and nothing is better than NaN."""
+    wins = kernel.apply(better, "bool", x, y, of=dtype)
+    if dtype not in FLOATS:
+        return wins
+    nan = kernel.apply("isnan", "bool", x, of=dtype)
+    number = kernel.apply("logical_not", "bool", kernel.apply("isnan", "bool", y, of=dtype))
+    return kernel.apply("logical_or", "bool", wins, kernel.apply("logical_and", "bool", nan, number))
+
+
+def _less(kernel: Kernel, dtype: str, x: str, y: str) -> str:
+    """Whether x < y, where NaN is the largest."""
     wins = kernel.apply("<", "bool", x, y, of=dtype)
     if dtype not in FLOATS:
         return wins
     nan = kernel.apply("isnan", "bool", y, of=dtype)
     number = kernel.apply("logical_not", "bool", kernel.apply("isnan", "bool", x, of=dtype))
     return kernel.apply("logical_or", "bool", wins, kernel.apply("logical_and", "bool", nan, number))
+
+
+# Searching
+
+
+def can_search(call: Call, dtypes: tuple[Any, ...]) -> bool:
+    """Whether elements of one dtype are searched for in an array that is not empty."""
+    x, y = call.args
+    alike = dtypes[0] == dtypes[1] and dtypes[0] in _MOVED and dtypes[2] == "int64"
+    return alike and isinstance(x, Ref) and isinstance(y, Ref) and x.shape[0] > 0
+
+
+def search(kernel: Kernel) -> None:
+    """Binary search without branches, for the first element not less than y, or the first greater."""
+    x, y = kernel.call.args
+    (out,) = kernel.call.outs
+    assert isinstance(x, Ref)
+    assert isinstance(y, Ref)
+    code, dtype, start = kernel.code, kernel.dtype(x), kernel.base(x)
+    stride, length = kernel.writer.number(x.strides[0]), kernel.writer.read(x.shape[0])
+    halvings = kernel.writer.read(x.shape[0].bit_length())
+
+    def one(pointers: list[str]) -> None:
+        wanted = kernel.load(dtype, pointers[0])
+
+        def halve(_: str, found: list[str]) -> list[str]:
+            """The place is among the `left + 1` from `low` on; once `left` is 0, nothing changes."""
+            low, left = found
+            some, half = code.let(f"icmp ne i64 {left}, 0"), code.let(f"lshr i64 {left}, 1")
+            middle = code.let(f"add i64 {low}, {half}")
+            read = code.let(f"select i1 {some}, i64 {middle}, i64 0")
+            v = kernel.load(dtype, kernel.at(start, dtype, read, stride))
+            if kernel.call.params["side"] == "left":
+                before = _less(kernel, dtype, v, wanted)
+            else:
+                before = kernel.apply("logical_not", "bool", _less(kernel, dtype, wanted, v))
+            after = code.let(f"and i1 {kernel.scalar('bool', before)}, {some}")
+            rest = code.let(f"sub i64 {code.let(f'sub i64 {left}, {half}')}, 1")
+            return [
+                code.let(f"select i1 {after}, i64 {code.let(f'add i64 {middle}, 1')}, i64 {low}"),
+                code.let(f"select i1 {after}, i64 {rest}, i64 {half}"),
+            ]
+
+        place, _ = code.loop(halvings, halve, carried=[("i64", "0"), ("i64", length)])
+        kernel.store("int64", code.splat("i64", place), pointers[1])
+
+    kernel.loops(y.shape, [y.strides, out.strides], [dtype, "int64"], [kernel.base(y), kernel.base(out)], one)

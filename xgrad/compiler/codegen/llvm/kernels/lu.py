@@ -15,6 +15,9 @@ from ..text import TYPES
 from .nest import Kernel
 from .rows import EPSILON, LONGEST, TINY, WIDTH, Rows, function, scratch, stack
 
+#: Rows beyond which substitution for one column multiplies vectors: each sum over lanes takes some time.
+COLUMN = 16
+
 
 class _Factors(NamedTuple):
     """Scratch memory of a factorisation.
@@ -28,12 +31,13 @@ class _Factors(NamedTuple):
     reciprocals: str
 
 
-def _memory(kernel: Kernel, dtype: str) -> _Factors:
+def _memory(kernel: Kernel, dtype: str, own: str = "") -> _Factors:
+    """Return memory that all kernels share, or that has a name of its `own`."""
     type_ = TYPES[dtype]
     return _Factors(
-        scratch(kernel, type_, LONGEST * WIDTH, "matrix"),
-        scratch(kernel, "i64", LONGEST, "order"),
-        scratch(kernel, type_, LONGEST + 1, "factors"),
+        scratch(kernel, type_, LONGEST * WIDTH, f"matrix{own}"),
+        scratch(kernel, "i64", LONGEST, f"order{own}"),
+        scratch(kernel, type_, LONGEST + 1, f"factors{own}"),
     )
 
 
@@ -67,6 +71,7 @@ def _factor(kernel: Kernel, x: Ref, pointer: str, into: _Factors) -> str:
 def _write_lu(rows: Rows, right: str) -> None:
     """Gaussian elimination with partial pivoting: returns the number of swaps, or -1."""
     code, t, lanes = rows.code, rows.type, rows.lanes
+    pivots = code.outside(f"alloca [{WIDTH} x {t}], align 64")  # the row of the pivot, and 0 up to the pivot
 
     def copy(i: str, sums: list[str]) -> list[str]:
         code.put(f"store i64 {i}, ptr {code.address('i64', '%order', i)}, align 8")
@@ -123,19 +128,27 @@ def _write_lu(rows: Rows, right: str) -> None:
         reciprocal = code.let(f"fdiv {t} {rows.number(1)}, {rows.get(rows.at('%lu', j, j))}")
         rows.put(reciprocal, code.address(t, "%reciprocals", j))
 
+        def right_of_pivot(c: str, _: list[str]) -> list[str]:
+            u = code.select(
+                t, rows.compare("sgt", rows.columns(c), j), rows.load(rows.at("%lu", j, c)), rows.zero
+            )
+            rows.store(u, code.address(t, pivots, c))
+            return []
+
+        code.loop("%n", right_of_pivot, start=whole, step=lanes)
+
         def eliminate(i: str, _: list[str]) -> list[str]:
-            factor = code.let(f"fmul {t} {rows.get(rows.at('%lu', i, j))}, {reciprocal}")
+            left = rows.at("%lu", i, j)
+            factor = code.let(f"fmul {t} {rows.get(left)}, {reciprocal}")
 
             def part(c: str, _: list[str]) -> list[str]:
-                place, columns = rows.at("%lu", i, c), rows.columns(c)
-                old = rows.load(place)
-                new = rows.less(old, factor, rows.load(rows.at("%lu", j, c)))
-                new = code.select(t, rows.compare("sgt", columns, j), new, old)
-                here = rows.compare("eq", columns, j)
-                rows.store(code.select(t, here, code.splat(t, factor), new), place)
+                place = rows.at("%lu", i, c)
+                u = rows.load(code.address(t, pivots, c))
+                rows.store(rows.less(rows.load(place), factor, u), place)
                 return []
 
             code.loop("%n", part, start=whole, step=lanes)
+            rows.put(factor, left)
             return []
 
         code.loop("%n", eliminate, start=below)
@@ -145,6 +158,13 @@ def _write_lu(rows: Rows, right: str) -> None:
     code.put(f"ret i64 {swaps[0]}")
 
 
+#: The arguments of the functions that substitute.
+_SUBSTITUTION = (
+    "ptr %lu, ptr %order, ptr %reciprocals, i64 %n, i64 %k, ptr %y, i64 %y.down, i64 %y.right, ptr %z, "
+    "i64 %z.down, i64 %z.right, ptr %block"
+)
+
+
 def _substitute(kernel: Kernel, factors: _Factors, block: str, y: Ref | None, z: Ref, at: list[str]) -> None:
     """z = x⁻¹ y, with the identity for y if that is None; `at` has pointers to y and z."""
     code, (n, k) = kernel.code, (kernel.writer.read(v) for v in z.shape[-2:])
@@ -152,19 +172,21 @@ def _substitute(kernel: Kernel, factors: _Factors, block: str, y: Ref | None, z:
     strides = (*given, *_strides(kernel, z))
     kinds = ["rows" if s == "1" else "strided" for s in (strides[1], strides[3])]
     kinds[0] = "identity" if y is None else kinds[0]
-    name = function(
-        kernel,
-        f"lu.solve.{'.'.join(kinds)}",
-        kernel.dtype(z),
-        "i1",
-        "ptr %lu, ptr %order, ptr %reciprocals, i64 %n, i64 %k, ptr %y, i64 %y.down, i64 %y.right, ptr %z, "
-        "i64 %z.down, i64 %z.right, ptr %block",
-        lambda rows: _write_substitution(
-            rows,
-            "" if y is None else "1" if kinds[0] == "rows" else "%y.right",
-            "1" if kinds[1] == "rows" else "%z.right",
-        ),
-    )
+    if y is not None and z.shape[-1] == 1 and z.shape[-2] > COLUMN:
+        name = function(kernel, "lu.solve.column", kernel.dtype(z), "i1", _SUBSTITUTION, _write_column)
+    else:
+        name = function(
+            kernel,
+            f"lu.solve.{'.'.join(kinds)}",
+            kernel.dtype(z),
+            "i1",
+            _SUBSTITUTION,
+            lambda rows: _write_substitution(
+                rows,
+                "" if y is None else "1" if kinds[0] == "rows" else "%y.right",
+                "1" if kinds[1] == "rows" else "%z.right",
+            ),
+        )
     views = [f"ptr {p}, i64 {d}, i64 {r}" for p, d, r in zip(at, strides[::2], strides[1::2], strict=True)]
     failed = code.let(
         f"call i1 {name}(ptr {factors.lu}, ptr {factors.order}, ptr {factors.reciprocals}, i64 {n}, "
@@ -224,22 +246,74 @@ def _write_substitution(rows: Rows, right: str, z_right: str) -> None:
     code.put(f"ret i1 {code.let(f'xor i1 {finite}, true')}")
 
 
+def _write_column(rows: Rows) -> None:
+    """Forward and back substitution for one column, a product of vectors for each row.
+
+    Returns whether z is not finite.
+    """
+    code, t, lanes = rows.code, rows.type, rows.lanes
+    last = code.let("sub i64 %n, 1")
+
+    def known(i: str, start: str, stop: str, here: str) -> str:
+        """Return the sum of the terms of a row whose columns are before or after `i`."""
+
+        def part(c: str, sums: list[str]) -> list[str]:
+            x = code.select(
+                t, rows.compare(here, rows.columns(c), i), rows.load(rows.at("%lu", i, c)), rows.zero
+            )
+            return [code.intrinsic("fmuladd", t, x, rows.load(code.address(t, "%block", c)), sums[0])]
+
+        return rows.total(
+            code.loop(stop, part, start=start, step=lanes, carried=[(code.vector(t), rows.zero)])[0]
+        )
+
+    def clear(c: str, _: list[str]) -> list[str]:
+        rows.store(rows.zero, code.address(t, "%block", c))
+        return []
+
+    def forward(i: str, _: list[str]) -> list[str]:
+        row = code.let(f"load i64, ptr {code.address('i64', '%order', i)}, align 8")
+        y = rows.get(rows.at("%y", row, distance="%y.down"))
+        rows.put(code.let(f"fsub {t} {y}, {known(i, '0', i, 'slt')}"), code.address(t, "%block", i))
+        return []
+
+    def back(step: str, sizes: list[str]) -> list[str]:
+        i = code.let(f"sub i64 {last}, {step}")
+        place, whole = code.address(t, "%block", i), code.let(f"and i64 {i}, {-lanes}")
+        left = code.let(f"fsub {t} {rows.get(place)}, {known(i, whole, '%n', 'sgt')}")
+        z = code.let(f"fmul {t} {left}, {rows.get(code.address(t, '%reciprocals', i))}")
+        rows.put(z, place)
+        rows.put(z, rows.at("%z", i, distance="%z.down"))
+        return [code.let(f"fadd {t} {sizes[0]}, {rows.scalar('fabs', z)}")]
+
+    code.loop("%n", clear, step=lanes)
+    code.loop("%n", forward)
+    size = code.loop("%n", back, carried=[(t, rows.number(0))])[0]
+    finite = rows.between(size, rows.number(-1))
+    code.put(f"ret i1 {code.let(f'xor i1 {finite}, true')}")
+
+
 def _block(kernel: Kernel, dtype: str) -> str:
     """Return memory for a vector of each row."""
     return scratch(kernel, TYPES[dtype], LONGEST * kernel.writer.vector_bytes // SIZES[dtype], "block")
 
 
 def solve(kernel: Kernel) -> None:
-    """z = x⁻¹ y: each matrix of x is factored once, for all of its right-hand sides y."""
+    """z = x⁻¹ y: each matrix of x is factored once, for all of its right-hand sides y.
+
+    If x is one matrix that the enclosing loops do not change, it is factored at the first step only.
+    """
     x, y = kernel.call.args
     (z,) = kernel.call.outs
     assert isinstance(x, Ref)
     assert isinstance(y, Ref)
     dtype, stacked = kernel.dtype(z), z.shape[:-2]
-    factors, block = _memory(kernel, dtype), _block(kernel, dtype)
+    block, fixed = _block(kernel, dtype), kernel.is_fixed(x)
     x, y = broadcast(x, (*stacked, *x.shape[-2:])), broadcast(y, (*stacked, *y.shape[-2:]))
     own = [a for a, (n, s) in enumerate(zip(stacked, x.strides)) if s and n != 1]
     shared = [a for a in range(len(stacked)) if a not in own]
+    once = fixed and not own
+    factors = _memory(kernel, dtype, f".{kernel.writer.calls}" if once else "")
 
     def loops(
         axes: list[int], refs: tuple[Ref, ...], pointers: list[str], body: Callable[[list[str]], None]
@@ -248,7 +322,10 @@ def solve(kernel: Kernel) -> None:
         kernel.loops(shape, strides, [dtype] * len(refs), pointers, body)
 
     def matrix(pointers: list[str]) -> None:
-        _factor(kernel, x, pointers[0], factors)
+        if once:
+            kernel.once(lambda: _factor(kernel, x, pointers[0], factors))
+        else:
+            _factor(kernel, x, pointers[0], factors)
         loops(shared, (y, z), pointers[1:], lambda found: _substitute(kernel, factors, block, y, z, found))
 
     loops(own, (x, y, z), [kernel.base(r) for r in (x, y, z)], matrix)

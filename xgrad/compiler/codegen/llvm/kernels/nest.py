@@ -33,6 +33,23 @@ class Kernel:
         """Return the pointer to the first element of a ref at this step."""
         return self.writer.pointer(ref, self.turns)
 
+    def is_fixed(self, ref: Ref) -> bool:
+        """Whether the call is in a loop, at whose steps a ref always has the same elements."""
+        return bool(self.turns) and not any(ref.steps) and ref.buffer not in self.writer.changing
+
+    def once(self, body: Callable[[], object]) -> None:
+        """Run `body` at the first step of the enclosing loops, and at each following one if it bailed out."""
+        code = self.code
+        done = code.outside("alloca i1")
+        code.head.append(f"  store i1 false, ptr {done}")
+
+        def first() -> list[str]:
+            body()
+            code.put(f"store i1 true, ptr {done}")
+            return []
+
+        code.when(code.let(f"xor i1 {code.let(f'load i1, ptr {done}')}, true"), first)
+
     def loops(
         self,
         shape: Sequence[int],

@@ -12,9 +12,9 @@ from ..text import TYPES, Code, Module, constant
 from .nest import Kernel
 
 #: The largest matrices that kernels take; beyond this, LAPACK is as fast.
-LONGEST = 32
+LONGEST = 64
 #: The distance between rows in scratch memory: whole vectors of any size.
-WIDTH = 32
+WIDTH = 64
 #: Half the distance from 1 to the next number, and the smallest normal number.
 EPSILON = {"double": 2.0**-53, "float": 2.0**-24}
 TINY = {"double": 2.0**-1022, "float": 2.0**-126}
@@ -125,7 +125,13 @@ def function(
         rows = Rows(module, type_, kernel.writer.vector_bytes // SIZES[dtype])
         body(rows)
         module.functions[full] = "\n".join(
-            [f"define internal {result} {full}({arguments}) noinline {{", "entry:", *rows.code.lines, "}"]
+            [
+                f"define internal {result} {full}({arguments}) noinline {{",
+                "entry:",
+                *rows.code.head,
+                *rows.code.lines,
+                "}",
+            ]
         )
     return full
 
