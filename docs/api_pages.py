@@ -11,7 +11,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
         "Functions that take a function and return its derivative. You can nest them, and apply them to "
         "loops and compiled functions.",
         "grad value_and_grad vjp jvp jacobian hessian hvp elementwise_grad stop_gradient checkpoint "
-        "custom_vjp custom_jvp check_grads tree_map",
+        "custom_vjp custom_jvp check_grads check_derivation tree_map",
     ),
     "02-tensors": (
         "Tensors",

@@ -229,6 +229,9 @@ from .transforms.debugging import (
 from .transforms.derivation import (
     derive as derive,
 )
+from .transforms.derivation_check import (
+    check_derivation as check_derivation,
+)
 from .transforms.forward_mode import (
     jvp as jvp,
 )
@@ -314,6 +317,7 @@ __all__ = [
     "broadcast_to",
     "can_cast",
     "ceil",
+    "check_derivation",
     "check_grads",
     "checkpoint",
     "clip",

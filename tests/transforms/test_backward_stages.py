@@ -11,7 +11,7 @@ import pytest
 import xgrad as xg
 
 
-class Product(xg.Gate):
+class Multiplying(xg.Gate):
     def forward(self, x: Any, y: Any) -> Any:
         self.x, self.y = x, y
         return x * y
@@ -20,7 +20,7 @@ class Product(xg.Gate):
         return self.y * dz, self.x * dz
 
 
-class Power(xg.Gate):
+class Raising(xg.Gate):
     def __init__(self, factor: float) -> None:
         self.factor = factor
 
@@ -38,7 +38,7 @@ def swish(x: Any) -> Any:
 
 
 @xg.gate(dx=lambda dz, z: dz * (1 - z) * z)
-def logistic(x: Any) -> Any:
+def sigma(x: Any) -> Any:
     return 1 / (1 + xg.exp(-x))
 
 
@@ -54,9 +54,9 @@ def staged(x: Any, y: Any) -> Any:
 
 
 def of_gates(p: Any, x: Any) -> Any:
-    s = Product()(p["w"][0], x)
-    k = Power(2.5)(s)
-    z = logistic(k) * swish(k) + p["b"]
+    s = Multiplying()(p["w"][0], x)
+    k = Raising(2.5)(s)
+    z = sigma(k) * swish(k) + p["b"]
     return xg.sum(z)
 
 
@@ -159,8 +159,8 @@ def test_large_arrays_are_shown_by_their_range() -> None:
 
 def test_gates_and_scans_in_a_printed_graph() -> None:
     text = str(xg.graph(of_gates, {"w": [2.0], "b": 0.5}, 0.3))
-    assert "s         = Product()(p['w'][0], x)" in text
-    assert "k         = Power(factor=2.5)(s)" in text
+    assert "s         = Multiplying()(p['w'][0], x)" in text
+    assert "k         = Raising(factor=2.5)(s)" in text
     h = xg.tensor([0.0, 0.0], requires_grad=True, name="h")
     text = str(xg.graph(xg.sum(xg.scan(lambda h, x: (xg.tanh(h + x), h), h, xg.ones((3, 2)))[1])))
     assert "scan(h, ..., length=3)" in text
@@ -178,13 +178,13 @@ def test_a_value_keeps_its_name_where_it_enters_a_gate_or_a_function() -> None:
 
     def f(x: Any) -> Any:
         pre = x * 3.0
-        return helper(pre) + swish(pre) + logistic(pre)
+        return helper(pre) + swish(pre) + sigma(pre)
 
     assert "pre" in [s.name for s in xg.graph(f, 1.0)]
     assert "inside" not in [s.name for s in xg.graph(f, 1.0)]
-    assert "logistic(pre)" in str(xg.trace(f, 1.0))
+    assert "sigma(pre)" in str(xg.trace(f, 1.0))
     assert "inside" not in str(xg.trace(f, 1.0))
-    assert 'pre, None, "logistic")' in xg.derive(f, 1.0).backward
+    assert 'pre, None, "sigma")' in xg.derive(f, 1.0).backward
 
 
 @pytest.mark.parametrize("inline", [False, True])
@@ -192,7 +192,7 @@ def test_what_derive_prints_runs(inline: bool) -> None:
     p, x = {"w": [2.0, np.ones(2)], "b": 0.5}, 0.3
     text = str(xg.derive(of_gates, p, x, inline=inline))
     names = {name: getattr(xg, name) for name in (*xg.namespace.__all__, "deriv")}
-    names |= {"p": p, "x": x, "Product": Product, "Power": Power, "logistic": logistic}
+    names |= {"p": p, "x": x, "Multiplying": Multiplying, "Raising": Raising, "sigma": sigma}
     exec(text, names)
     expected_p, expected_x = xg.grad(of_gates, argnums=(0, 1))(p, x)
     found = names["dp"]
@@ -203,10 +203,10 @@ def test_what_derive_prints_runs(inline: bool) -> None:
 
 
 def test_deriv_knows_a_class_of_gates_by_name_and_attributes(device: str) -> None:
-    assert [float(g) for g in xg.deriv(1.0, (3.0, -4.0), None, "Product")] == [-4, 3]
-    assert float(xg.deriv(1.0, (3.0,), None, "Power", factor=2.5)[0]) == 15
+    assert [float(g) for g in xg.deriv(1.0, (3.0, -4.0), None, "Multiplying")] == [-4, 3]
+    assert float(xg.deriv(1.0, (3.0,), None, "Raising", factor=2.5)[0]) == 15
     with pytest.raises(TypeError, match="the gate itself"):
-        xg.deriv(1.0, (3.0,), None, "Power")
+        xg.deriv(1.0, (3.0,), None, "Raising")
 
 
 def test_a_value_that_leaves_the_graph_is_warned_of() -> None:

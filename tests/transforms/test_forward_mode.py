@@ -90,7 +90,7 @@ def test_tangents_that_do_not_fit() -> None:
     with pytest.raises(xg.ShapeError, match=r"\[0\] has shape \(3,\), but its primal has \(2,\)"):
         jvp(lambda x: x, (np.ones(2),), (np.ones(3),))
     with pytest.raises(TypeError, match="floating"):
-        jvp(lambda x: x, (1,), (1,))
+        jvp(lambda x: x, (np.asarray(1),), (np.asarray(1),))
 
 
 def gru(compiled: bool, steps: int = 5) -> Any:

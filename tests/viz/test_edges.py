@@ -62,7 +62,7 @@ def changes(x: Any) -> Any:
 #: What is drawn, its arguments, and the text of one of its stages.
 CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
     "complex": (lambda z: z * z, (1 + 2j,), "z1 = z * z"),
-    "integer": (lambda x: x * x, (3,), "z1 = x * x"),
+    "integer": (lambda x: x * x, (np.asarray(3),), "z1 = x * x"),
     "several results": (lambda x: (x * 3.0, x), (1.0,), "z1 = x * 3.0"),
     "a tree": (lambda p: p["a"] * p["b"][0], ({"a": 1.0, "b": [2.0]},), "z1 = p['a'] * p['b'][0]"),
     "a class gate": (lambda x, y: Product()(x, y), (2.0, 3.0), "z1 = Product(x, y)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import linecache
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -62,11 +63,11 @@ class Difference:
         return steps[0].stage.source if steps else "?"
 
     def __str__(self) -> str:
-        name = shown(self.name)
+        name, at = shown(self.name), f"at {self.index} " if self.index else ""
         first = (
             f"{name} is wrong: it has shape {self.given}, but must have {self.right}"
             if self.index is None
-            else f"{name} is wrong: at index {self.index} it is {self.given:.6g}, but must be {self.right:.6g}"
+            else f"{name} is wrong: {at}it is {self.given:.6g}, but must be {self.right:.6g}"
         )
         steps = [self.causes[0].step] if self.causes else self.steps
         lines = [first, *(f"    {line}" for step in steps for line in _where(step))]
@@ -266,7 +267,9 @@ class _Check:
         """What is wrong with the gradient `name` of `stage`, where those of `right` are right."""
         given, correct = self.mine[name], stage.grad
         steps = tuple(step for step, _ in self.arriving.get(stage, ()))
-        causes = self.causes(stage, given, set(right))
+        with warnings.catch_warnings():  # a slip may leave the domain of a function
+            warnings.simplefilter("ignore")
+            causes = self.causes(stage, given, set(right))
         assert correct is not None
         if given.shape != correct.shape:
             return Difference(name, None, given.shape, correct.shape, steps, causes)
@@ -288,8 +291,10 @@ class _Check:
                 ):
                     found.append(Cause(kind, text, step))
             if found:
-                unique = {cause.text: cause for cause in reversed(found)}
-                return tuple(sorted(reversed(unique.values()), key=lambda cause: KINDS.index(cause.kind)))
+                unique: dict[str, Cause] = {}
+                for cause in found:
+                    unique.setdefault(cause.text, cause)
+                return tuple(sorted(unique.values(), key=lambda cause: KINDS.index(cause.kind)))
         return self.multiple(stage, given)
 
     def multiple(self, stage: GraphNode, given: Any) -> tuple[Cause, ...]:

@@ -18,7 +18,7 @@ from ..ops.linalg import MATMUL
 from .backward_stages import BackwardStage, Contribution
 
 #: The kinds of slips; where several give the same numbers, they are named in this order.
-KINDS = ("overwritten", "sign", "broadcast", "transpose", "point", "operand", "factor")
+KINDS = ("overwritten", "sign", "broadcast", "transpose", "point", "factor", "operand")
 
 #: Ops that move or add up elements, which have no local slope.
 _MOVING = frozenset(
@@ -187,6 +187,10 @@ def _without_a_factor(step: BackwardStage, c: Contribution) -> Iterator[Variant]
             f"a factor is forgotten: the gradient of the output, {made}, in {_d(c)}",
             rule(step, ones_like(dz), values)[c.operand],
         )
+    z = step.stage.value
+    if step.stage.node.op.uses_z and len(values) == 1 and z is not None and z.shape == dz.shape:
+        for name, value in ((f"the output, {_name(step.stage)}", z), (f"1 - {_name(step.stage)}", 1 - z)):
+            yield Variant("factor", f"a factor is forgotten: {_d(c)} is just {made} times {name}", dz * value)
     for name, factor in _constants(step, c):
         yield Variant("factor", f"a factor is forgotten: {name} in {_d(c)}", g / factor)
         yield Variant("factor", f"a factor is one too many: {name} in {_d(c)}", g * factor)

@@ -97,10 +97,10 @@ def options(op: str, params: Any) -> list[str]:
 
 def gate(name: str, params: Mapping[str, Any]) -> str:
     """Write a user's gate as it is called; an instance of a class as it is made, with its attributes."""
-    if "use" not in params:
+    attributes = getattr(params.get("use"), "attributes", None)
+    if attributes is None:  # a function
         return gate_called(name)
-    attributes = ", ".join(f"{identifier(k)}={argument(k, v)}" for k, v in params["use"].attributes.items())
-    return f"{gate_called(name)}({attributes})"
+    return f"{gate_called(name)}({', '.join(f'{identifier(k)}={argument(k, v)}' for k, v in attributes.items())})"
 
 
 def argument(name: str, value: Any) -> str:
