@@ -100,7 +100,8 @@ def gate(name: str, params: Mapping[str, Any]) -> str:
     attributes = getattr(params.get("use"), "attributes", None)
     if attributes is None:  # a function
         return gate_called(name)
-    return f"{gate_called(name)}({', '.join(f'{identifier(k)}={argument(k, v)}' for k, v in attributes.items())})"
+    given = ", ".join(f"{identifier(k)}={argument(k, v)}" for k, v in attributes.items())
+    return f"{gate_called(name)}({given})"
 
 
 def argument(name: str, value: Any) -> str:
