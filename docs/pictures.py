@@ -1,6 +1,6 @@
 """The pictures of the README and the docs: `python docs/pictures.py` draws them into docs/_static.
 
-The circuit is drawn by `xg.draw`, the chart from the table in docs/19-benchmarks.md. Building the site calls
+The circuits are drawn by `xg.draw`, the charts from the tables of their pages. Building the site calls
 `draw_all`.
 """
 
@@ -66,15 +66,51 @@ def patterns(x: Any, y: Any, z: Any, w: Any) -> Any:
 
 
 def staged(x: Any, y: Any) -> Any:
-    """The expression of the page on staged computation."""
+    """The expression of the page on staged computation, in its eight stages."""
     sigy = xg.sigmoid(y)
     num = x + sigy
     sigx = xg.sigmoid(x)
     xpy = x + y
-    xpysqr = xpy * xpy
+    xpysqr = xpy**2
     den = sigx + xpysqr
-    f = num / den
+    invden = 1.0 / den
+    f = num * invden
     return f  # noqa: RET504 - so that the picture has a name for it
+
+
+def sigmoid_in_gates(x: Any) -> Any:
+    """The sigmoid in four single gates."""
+    return 1.0 / (1.0 + xg.exp(-x))
+
+
+def sigmoid_as_one(x: Any) -> Any:
+    """The sigmoid as one gate that opens."""
+    f = logistic(x)
+    return f  # noqa: RET504 - so that the picture has a name for it
+
+
+def split(a: Any) -> Any:
+    """A value that goes two ways: its gradients add up."""
+    b = xg.exp(a)
+    c = 3.0 * a
+    return b + c
+
+
+def general_graph(x: Any, y: Any) -> Any:
+    """A graph that is no chain and no tree: a feeds three nodes, and so does b."""
+    a = x * y
+    b = xg.tanh(a)
+    c = a + b
+    d = xg.maximum(b, y)
+    e = c * d
+    f = e + b * a
+    return f  # noqa: RET504 - so that the picture has a name for it
+
+
+def three_steps(W: Any, h: Any, xs: Any) -> Any:
+    """A GRU through time, with a loss at every step."""
+    _, ys = xg.scan(lambda h, x: (gru(*W, h, x),) * 2, h, xs)
+    return xg.sum(ys**2)
 
 
 NEURON = ([2.0, -3.0, -3.0], [-1.0, -2.0])
@@ -86,7 +122,7 @@ def circuit() -> str:
 
 
 def draw_all(folder: Path) -> None:
-    """The pictures of the page on pictures, which are drawn whenever the site is built."""
+    """Every picture of the site that is not in the repository; they are drawn whenever the site is built."""
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=(3, 3 - i % 2)) for i in range(6)]
@@ -96,12 +132,50 @@ def draw_all(folder: Path) -> None:
     xg.draw(neuron, *NEURON).save(folder / "neuron.html")
     xg.draw(neuron, *NEURON, open=["logistic"]).save(folder / "opened.svg")
     xg.draw(loss, 0.1, np.array([0.5, -1.0, 2.0]), open=["t = 1"]).save(folder / "loop.svg")
+    draw_junctions(folder)
+    xg.draw(sigmoid_in_gates, 1.0).save(folder / "sigmoid-gates.svg")
+    xg.draw(sigmoid_as_one, 1.0).save(folder / "sigmoid.svg")
+    xg.draw(sigmoid_as_one, 1.0).save(folder / "sigmoid.html")
+    xg.draw(general_graph, 2.0, -0.5).save(folder / "general.svg")
+    cost(folder / "cost.svg")
     step = xg.draw(gru, *weights, rng.normal(size=3), rng.normal(size=2))
     step.save(folder / "gru.svg")
     step.save(folder / "gru.html")
+    steps = xg.draw(three_steps, weights, rng.normal(size=3), rng.normal(size=(3, 2)), depth=1)
+    steps.save(folder / "gru-steps.svg")
 
 
-# The chart
+def draw_junctions(folder: Path) -> None:
+    """The five junctions of the page on gates."""
+    a, b, W = np.array([0.5, -1.0]), np.array([2.0, 3.0]), np.array([[1.0, 2.0], [3.0, 4.0]])
+    xg.draw(split, 0.5).save(folder / "split.svg")
+    xg.draw(lambda a, b: a + b, a, b).save(folder / "addition.svg")
+    xg.draw(xg.sigmoid, 1.0).save(folder / "function.svg")
+    xg.draw(lambda W, a: W @ a, W, a).save(folder / "product.svg")
+    xg.draw(lambda a, b: a * b, a, b).save(folder / "hadamard.svg")
+
+
+# The charts
+
+
+def cost(path: Path) -> None:
+    """CPU time of fprop, and of fprop and bprop, by number of nodes, from the table of its page."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    page = (HERE / "27-order-and-cost.md").read_text()
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d.,]+) \| ([\d.,]+) \|", page, re.MULTILINE)
+    nodes, fprop, both = zip(*[[float(n.replace(",", "")) for n in row] for row in rows], strict=True)
+    figure, axes = plt.subplots(figsize=(6.4, 3.3), layout="constrained")
+    axes.loglog(nodes, both, "o-", color="#d05a4e", label="fprop and bprop")
+    axes.loglog(nodes, fprop, "o-", color="#0a7d33", label="fprop")
+    axes.set(xlabel="nodes", ylabel="milliseconds of CPU time")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None, "Creator": None})
+    plt.close(figure)
 
 
 def measured() -> dict[str, dict[str, float]]:
