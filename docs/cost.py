@@ -18,7 +18,9 @@ def random_graph(nodes: int, seed: int = 0) -> Callable[[xg.Tensor, xg.Tensor], 
     The gates are tanh, * and maximum, so that all values stay between -1 and 1.
     """
     rng = np.random.default_rng(seed)
-    gates = list(zip(rng.integers(3, size=nodes).tolist(), rng.integers(2, 10, size=nodes).tolist(), strict=True))
+    gates = list(
+        zip(rng.integers(3, size=nodes).tolist(), rng.integers(2, 10, size=nodes).tolist(), strict=True)
+    )
 
     def f(x: xg.Tensor, y: xg.Tensor) -> xg.Tensor:
         values = [x, y]

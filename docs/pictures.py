@@ -107,10 +107,24 @@ def general_graph(x: Any, y: Any) -> Any:
     return f  # noqa: RET504 - so that the picture has a name for it
 
 
-def three_steps(W: Any, h: Any, xs: Any) -> Any:
-    """A GRU through time, with a loss at every step."""
-    _, ys = xg.scan(lambda h, x: (gru(*W, h, x),) * 2, h, xs)
-    return xg.sum(ys**2)
+def small_gru(W: Any, h: Any, x: Any) -> Any:
+    """A GRU whose state and input are one number each, so that its six weights are six numbers."""
+    z = xg.sigmoid(W[0] * h + W[1] * x)
+    r = xg.sigmoid(W[2] * h + W[3] * x)
+    h_tilde = xg.tanh(W[4] * (r * h) + W[5] * x)
+    h = (1 - z) * h + z * h_tilde
+    return h  # noqa: RET504 - so that the picture has a name for it
+
+
+def three_steps(W: Any, h0: Any, xs: Any) -> Any:
+    """The small GRU through time, with a loss at every step."""
+
+    def step(h: Any, x: Any) -> tuple[Any, Any]:
+        h = small_gru(W, h, x)
+        return h, h
+
+    _, hs = xg.scan(step, h0, xs)
+    return xg.sum(hs**2)
 
 
 NEURON = ([2.0, -3.0, -3.0], [-1.0, -2.0])
@@ -141,7 +155,8 @@ def draw_all(folder: Path) -> None:
     step = xg.draw(gru, *weights, rng.normal(size=3), rng.normal(size=2))
     step.save(folder / "gru.svg")
     step.save(folder / "gru.html")
-    steps = xg.draw(three_steps, weights, rng.normal(size=3), rng.normal(size=(3, 2)), depth=1)
+    weights_of_one = np.array([0.5, 1.0, -0.5, 1.0, 1.0, 0.8])
+    steps = xg.draw(three_steps, weights_of_one, 0.1, np.array([0.5, -1.0, 2.0]), depth=1)
     steps.save(folder / "gru-steps.svg")
 
 
