@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,9 @@ def test_a_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("data" in output for cell in code for output in cell.outputs), "nothing was drawn"
 
 
-def test_there_are_notebooks() -> None:
-    assert len(NOTEBOOKS) >= 3
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_links_of_a_notebook_lead_somewhere(path: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", path.read_text())
+    assert targets
+    for target in targets:
+        assert (path.parent / target).exists(), target
