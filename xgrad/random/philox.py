@@ -22,6 +22,7 @@ from ..namespace import (
     cos,
     cumulative_sum,
     float64,
+    inf,
     int64,
     log,
     log1p,
@@ -43,11 +44,11 @@ def philox4x32(counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any]) -> tupl
 
     J. Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011).
     """
-    (a, b, c, d), (k, l) = counter, key
+    (a, b, c, d), (k, m) = counter, key
     for _ in range(10):
         low, high = a * 0xD2511F53, c * 0xCD9E8D57
-        a, b, c, d = (high >> 32) ^ b ^ k, high & _WORD, (low >> 32) ^ d ^ l, low & _WORD
-        k, l = (k + 0x9E3779B9) & _WORD, (l + 0xBB67AE85) & _WORD
+        a, b, c, d = (high >> 32) ^ b ^ k, high & _WORD, (low >> 32) ^ d ^ m, low & _WORD
+        k, m = (k + 0x9E3779B9) & _WORD, (m + 0xBB67AE85) & _WORD
     return a, b, c, d
 
 
@@ -86,7 +87,8 @@ class PhiloxSource:
     def draw(self, name: str, params: tuple[Any, ...], size: tuple[int, ...], dtype: DTypeLike) -> Tensor:
         """Draw from a distribution in its standard form."""
         if name == "integers":
-            return self._integers(*params, size, canonical(dtype))
+            low, high = params
+            return self._integers(low, high, size, canonical(dtype))
         if name not in _FROM_UNIFORM and name != "standard_normal":
             raise NotImplementedError(
                 f"Philox has no {name}, whose number of draws depends on the values drawn; use "
@@ -114,9 +116,10 @@ class PhiloxSource:
         """Draw integers below `n`, with or without replacement, with probabilities `p` (None: uniform)."""
         count = prod(size)
         if not replace:
-            # the first of a race: independent exponential times with rates p
-            race = self._uniform(n, float64) if p is None else -log1p(-self._uniform(n, float64)) / p
-            return reshape(argsort(race)[:count], size)
+            times = -log1p(-self._uniform(n, float64))
+            if p is not None:  # the first of a race, in which each has the rate p
+                times = where(p > 0, times / where(p > 0, p, 1.0), inf)
+            return reshape(argsort(times)[:count], size)
         if p is None:
             return self._integers(0, n, size, canonical(int64))
         total = cumulative_sum(p)
@@ -182,6 +185,11 @@ class Philox(Generator):
     It has the methods of `Generator`, except for distributions that draw until a value is accepted: gamma,
     beta, Student's t, F, Wald, Poisson, binomial and others, which raise NotImplementedError. Integers and
     uniform numbers are the same on every device, other numbers up to rounding.
+
+    >>> import xgrad as xg
+    >>> rng = xg.random.philox(0)
+    >>> rng.integers(10, size=5), rng.position
+    (tensor([9, 5, 5, 8, 2]), tensor(3, dtype=uint64))
     """
 
     _source: Any
