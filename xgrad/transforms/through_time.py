@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..compiler.variables import Spec
 from ..core.context import MODE, mode, within
 from ..core.pytree import flatten, paths, tree_map, unflatten
 from ..core.tensor import Tensor
-from ..errors import ShapeError
+from ..errors import ShapeError, TraceError
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
 from ..ops.axes import integer
 from .changes import body_with_change, make
@@ -220,7 +221,13 @@ def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:
 
 
 def _no_outputs(f: Body, carry: Flat, xs: Flat) -> Any:
-    """The `ys` of a scan without steps: the shapes come from one run on zeros."""
+    """The `ys` of a scan without steps.
+
+    The shapes come from a trace, which changes nothing; where the body cannot be traced, from one run on
+    zeros.
+    """
+    with suppress(TraceError), mode(grad=False, record=False):
+        return scan(f, carry.tree(), xs.tree(), 0)[1]
     x = Flat([zeros(x.shape[1:], dtype=x.dtype, device=x.device) for x in xs.leaves], xs.structure)
     with mode(grad=False):
         _, y = _step(f, Flat([zeros_like(v) for v in carry.leaves], carry.structure), x.tree(), 0)
