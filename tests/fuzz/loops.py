@@ -20,6 +20,8 @@ class LoopWriter:
         writer.count += 1
         self.r = random.Random(item.seed)
         self.steps = item.length
+        # a plain loop without steps runs its body once, for the shapes of its outputs
+        self.changes = "outside" in item.flags and item.length > 0
 
     def written(self) -> tuple[list[str], list[Var]]:
         w, n, item = self.w, self.n, self.item
@@ -30,7 +32,7 @@ class LoopWriter:
             for i, ((_, v), seed) in enumerate(zip(inits, item.carries))
         ]
         slices = [self.slice_of(f"x{n}_{i}", v, seed) for i, ((_, v), seed) in enumerate(zip(xs, item.xs))]
-        outside = self.outside(hs) if "outside" in item.flags else []
+        outside = self.outside(hs) if self.changes else []
         for v in (*hs, *slices, *outside):
             w.env[v.name] = v.value
         outer = [v._replace(weight=0.3) for v in self.known]
@@ -484,14 +486,14 @@ class LoopWriter:
         body += [*lines, f"return {shaped([v.name for v in after])}, {y}"]
         text = [f"def step{n}(carry, x):", *("    " + line for line in body)]
         call = f"xg.scan({step}, {shaped([t for t, _ in inits])}, {', '.join([read, *asked])}, **options)"
-        if "outside" in flags:
+        if self.changes:
             text.append(f"outside{n} = xg.asarray({inits[0][0]}, copy=True)")
         text.append(f"last{n}, kept{n} = {call}")
         if "dict" in flags:
             text += [f"{name} = last{n}['{i}']" for i, name in enumerate(last)]
         else:
             text.append(f"{last[0] if 'single' in flags and len(hs) == 1 else _tuple(last)} = last{n}")
-        if "outside" in flags:
+        if self.changes:
             text.append(f"r{n}_out = xg.asarray(outside{n}, copy=True)")
             last = [*last, f"r{n}_out"]
         if ys:

@@ -292,3 +292,16 @@ def test_a_copy_of_a_leaf_is_no_leaf(device: str) -> None:
     assert w.numpy().tolist() == [1.0, 2.0]
     assert w.grad is not None
     assert w.grad.numpy().tolist() == [0.0, 4.0]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_scan_without_steps_changes_nothing(compiled: bool, device: str) -> None:
+    s = xg.asarray([3.0, 4.0])
+
+    def body(h: Any, x: Any) -> Any:
+        added(s, x)
+        return h, s * h
+
+    _, ys = xg.scan(body, 1.0, xg.ones((0, 2)), compiled=compiled)
+    assert ys.shape == (0, 2)
+    assert s.numpy().tolist() == [3.0, 4.0]
