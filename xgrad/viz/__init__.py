@@ -2,5 +2,16 @@
 
 from .drawing import Drawing, draw
 from .flow import GradientFlow, gradient_flow
+from .losses import Curves, curves
+from .units import Activations, activations
 
-__all__ = ["Drawing", "GradientFlow", "draw", "gradient_flow"]
+__all__ = [
+    "Activations",
+    "Curves",
+    "Drawing",
+    "GradientFlow",
+    "activations",
+    "curves",
+    "draw",
+    "gradient_flow",
+]
