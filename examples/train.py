@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 try:
-    import matplotlib.figure  # so that a run fails now without it, and not at its end
+    import matplotlib.figure  # noqa: F401 - so that a run fails now without it, and not at its end
     from tqdm import tqdm
     from train_files import Folder, InUse
     from train_options import arguments, fail
@@ -41,7 +41,6 @@ except ModuleNotFoundError as missing:
         f"{missing.name} is not installed for this Python: run `make train` once, then `. "
         f".venv/bin/activate`, and try again"
     )
-
 
 
 class Model(xg.nn.Module):
@@ -415,9 +414,7 @@ def use(
     report(folder, run, text, options, pages)
 
 
-def report(
-    folder: Folder, run: Run, text: Text, options: argparse.Namespace, pages: Folder | None
-) -> None:
+def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace, pages: Folder | None) -> None:
     """Compare the model with compressors, print a sample, draw the training curve, and write the page."""
     compressed = text.compressed()
     say("\nbits per character of the held-out text")
@@ -452,7 +449,7 @@ def write_page(
     drawn: str,
 ) -> None:
     """Write the page of --report, with the gradients of the model as it began and as it is."""
-    shown = {name: value for name, value in vars(options).items() if name not in ("quiet", "overwrite")}
+    shown = {name: value for name, value in vars(options).items() if not isinstance(value, bool | None)}
     first = begin(text, options).model
     said = page(run, first, loss, text, shown, compressed, drawn)
     try:

@@ -30,7 +30,8 @@ p { margin: 0.4rem 0; }
 figure { margin: 0.6rem 0; overflow-x: auto; background: #ffffff; border: 1px solid var(--line);
          border-radius: 6px; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
-img.wide { max-width: none; max-height: 34rem; }
+figure.large { max-height: 80vh; overflow: auto; }
+figure.large img { max-width: none; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.88rem; border: 1px solid var(--line);
       border-radius: 6px; padding: 0.7rem; margin: 0.5rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -40,7 +41,10 @@ td { padding: 0.15rem 1.2rem 0.15rem 0; border-bottom: 1px solid var(--line); }
 
 def loss_curves(run: Run, compressed: dict[str, float]) -> xg.viz.Curves:
     """Plot the losses in training and on the held-out text, beside what compressors need."""
-    return xg.viz.curves(run.curve, run.validation, lines=compressed, ylabel="bits per character")
+    smoothing = max(1, min(50, run.step // 20))
+    return xg.viz.curves(
+        run.curve, run.validation, smoothing=smoothing, lines=compressed, ylabel="bits per character"
+    )
 
 
 def page(
@@ -57,10 +61,9 @@ def page(
     `first` is the model before training, and `loss` maps a model, characters (T + 1, B) and states (B, H) to
     a pair of a scalar and something else.
     """
-    H = run.model.gru.W_h.shape[0]
     bits = {"this model": run.validation[-1][1], **compressed}
     parts = [
-        f"<h1>GRU character model, {H} units</h1>",
+        f"<h1>GRU character model, {run.h.shape[1]} units</h1>",
         f'<p class="faint">{run.step:,} steps on a text of {len(text.characters):,} characters</p>',
         "<h2>Loss</h2>",
         figure(loss_curves(run, compressed), "loss by training step"),
@@ -72,13 +75,13 @@ def page(
     if sample:
         parts += ["<h2>Sample</h2>", f"<pre>{escape(sample)}</pre>"]
     parts += [*cell(run, text), "<h2>Options</h2>", table(options)]
-    parts += ["<h2>Machine</h2>", f"<pre>{escape(str(xg.info()))}</pre>"]
+    parts += ["<h2>Machine</h2>", f"<pre>{escape(machine())}</pre>"]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">\n"
-        f"<title>Training report</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<title>GRU character model, step {run.step}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
@@ -88,7 +91,7 @@ def gradients(run: Run, first: Any, loss: Callable[..., Any], text: Text) -> Ite
     """Show how far back gradients flow, before training and after it, on the same windows of text."""
     count = min(STREAMS, max(1, len(text.train_ids) // (STEPS + 1)))
     windows = streams(text.train_ids, count)[: STEPS + 1]
-    h = xg.zeros((count, run.h.shape[1]), dtype=run.model.gru.W_h.dtype, device=run.h.device)
+    h = no_state(run, count)
     yield "<h2>Gradients through time</h2>"
     yield (
         "<p>On the left, the norm of the gradient of the loss with respect to the state after each step. On "
@@ -105,10 +108,10 @@ def gradients(run: Run, first: Any, loss: Callable[..., Any], text: Text) -> Ite
 def gates(run: Run, text: Text) -> Iterator[str]:
     """Show the gates while the model reads the beginning of the held-out text."""
     read = text.held_out[:CHARACTERS]
-    ids = xg.reshape(text.held_out_ids[: len(read)], (len(read), 1))
-    h = xg.zeros((1, run.h.shape[1]), dtype=run.model.gru.W_h.dtype, device=run.h.device)
+    characters = xg.reshape(text.held_out_ids[: len(read)], (len(read), 1))
     names = ["z_t", "r_t", "h_tilde"]
-    seen = xg.viz.activations(run.model, ids, h, names=names, labels=list(read))
+    h = no_state(run, 1)
+    seen = xg.viz.activations(run.model, characters, h, names=names, labels=list(read))
     yield "<h2>Gates</h2>"
     yield (
         "<p>Each row is one unit, each column one character of held-out text. Where z_t is near 1 (yellow), "
@@ -119,20 +122,37 @@ def gates(run: Run, text: Text) -> Iterator[str]:
 
 
 def cell(run: Run, text: Text) -> Iterator[str]:
-    """Show the picture of one time step, or say what it needs."""
-    h = xg.zeros((1, run.h.shape[1]), dtype=run.model.gru.W_h.dtype, device=run.h.device)
-    x = run.model.embed(xg.reshape(text.held_out_ids[:1], (1, 1))).detach()
+    """Show the picture of one time step, after some text, or say what it needs."""
+    characters = xg.reshape(text.held_out_ids[:CHARACTERS], (-1, 1))
+    with xg.no_grad():
+        xs = run.model.embed(characters)
+        _, h = run.model.gru(xs[:-1], no_state(run, 1))
+
+    def step(gru: xg.nn.GRU, x: xg.Tensor, h: xg.Tensor) -> xg.Tensor:
+        return gru(x, h)[1]
+
     yield "<h2>One time step</h2>"
     try:
-        svg = xg.draw(run.model.gru, x, h, open=["t = 0"]).svg()
+        svg = xg.draw(step, run.model.gru, xs[-1:], h, open=["t = 0"]).svg()
     except ImportError as error:
         yield f'<p class="faint">There is no picture: {escape(str(error))}</p>'
         return
     yield (
-        "<p>The equations of the GRU on the first character of the held-out text: values in green, gradients "
-        "of the sum of the state in red.</p>"
+        f"<p>The equations of the GRU on character {len(xs)} of the held-out text. Above, in green, values; "
+        f"below, in red, gradients of the sum of the new state. Scroll to see all of it.</p>"
     )
-    yield f"<figure>{image(svg.encode(), 'svg+xml', 'the GRU as a graph of gates', 'wide')}</figure>"
+    yield f'<figure class="large">{image(svg.encode(), "svg+xml", "the GRU as a graph of gates")}</figure>'
+
+
+def no_state(run: Run, count: int) -> xg.Tensor:
+    """Return the initial state of `count` streams, in the dtype of the weights."""
+    return xg.zeros((count, run.h.shape[1]), dtype=run.model.gru.W_h.dtype, device=run.h.device)
+
+
+def machine() -> str:
+    """Return the versions and the hardware, without the speed that `xg.info` measures."""
+    kept = ("versions", "device", "processor", "cores", "BLAS")
+    return "\n".join(line for line in str(xg.info()).splitlines() if line.startswith(kept))
 
 
 def figure(plot: Any, words: str) -> str:
@@ -140,10 +160,10 @@ def figure(plot: Any, words: str) -> str:
     return f"<figure>{image(plot.png(dpi=130), 'png', words)}</figure>"
 
 
-def image(content: bytes, kind: str, words: str, style: str = "") -> str:
+def image(content: bytes, kind: str, words: str) -> str:
     """Return an image inside of the page, with words for those who do not see it."""
     data = base64.b64encode(content).decode()
-    return f'<img class="{style}" alt="{escape(words)}" src="data:image/{kind};base64,{data}">'
+    return f'<img alt="{escape(words)}" src="data:image/{kind};base64,{data}">'
 
 
 def table(rows: dict[str, Any]) -> str:

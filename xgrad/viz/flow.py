@@ -11,7 +11,7 @@ from ..backends.dtypes import is_floating
 from ..backends.types import HostArray
 from ..core.backward import output_gradient
 from ..core.context import MODE, mode
-from ..core.graph import Node, ancestors
+from ..core.graph import Node
 from ..core.pytree import flatten, leaves_with_paths
 from ..core.tensor import Tensor
 from ..namespace import abs as absolute
@@ -19,7 +19,7 @@ from ..namespace import asarray, astype, float64, sqrt, stack, zeros
 from ..namespace import sum as sum_of
 from ..ops.axes import integer
 from ..transforms import Graph, graph
-from .lags import step_of, sweeps_by_lag
+from .lags import sweeps_by_lag
 from .plots import COLOURS, GREY, Plot, host_array, new_figure, on_host, plain
 
 #: The most curves of one plot that have a colour.
@@ -61,6 +61,7 @@ class GradientFlow(Plot):
         self._draw_weights(right)
         for axes in (left, right):
             axes.set_yscale("log")
+            _at_least_a_decade(axes)
             axes.xaxis.get_major_locator().set_params(integer=True)
             plain(axes)
         left.legend(frameon=False, fontsize=8)
@@ -72,10 +73,10 @@ class GradientFlow(Plot):
         order = sorted(self.weights, key=lambda name: -float(self.weights[name][1:].sum()))
         for name in order[COLOURED:]:
             _line(axes, self.weights[name], color=GREY, linewidth=0.9)
-        if order[COLOURED:]:
-            axes.plot([], [], color=GREY, linewidth=0.9, label=f"{len(order[COLOURED:])} more")
         for name, colour in zip(order[:COLOURED], COLOURS, strict=False):
             _line(axes, self.weights[name], label=name, color=colour)
+        if order[COLOURED:]:
+            axes.plot([], [], color=GREY, linewidth=0.9, label=f"{len(order[COLOURED:])} more")
 
     def __repr__(self) -> str:
         steps = ", ".join(f"{name} at {len(norms)} time steps" for name, norms in self.states.items())
@@ -216,6 +217,14 @@ def norm(x: Tensor) -> float:
 
 def _zeros(node: Node) -> Tensor:
     return zeros(node.shape, dtype=node.dtype, device=node.device)
+
+
+def _at_least_a_decade(axes: Any) -> None:
+    """Widen a logarithmic axis: on a narrow one, small changes look large, and its labels are odd numbers."""
+    low, high = axes.get_ylim()
+    if high < 10 * low:
+        middle = (low * high) ** 0.5
+        axes.set_ylim(middle / 10**0.6, middle * 10**0.6)
 
 
 def _line(axes: Any, norms: HostArray, **style: Any) -> None:

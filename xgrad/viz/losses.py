@@ -10,6 +10,9 @@ from ..backends.types import HostArray
 from ..ops.axes import integer
 from .plots import COLOURS, GREY, Plot, host_array, new_figure, plain
 
+#: The colours and dashes of horizontal lines, so that two at nearly the same height can be told apart.
+LINES, DASHES = COLOURS[2:], ("--", ":", "-.")
+
 
 class Curves(Plot):
     """The loss during training, made by `curves`.
@@ -43,8 +46,9 @@ class Curves(Plot):
             axes.plot(steps, self.smooth, color=COLOURS[0], linewidth=1.5, label=label)
         if len(self.held_out):
             axes.plot(*self.held_out.T, "o-", color=COLOURS[1], linewidth=1.5, markersize=4, label="held out")
-        for (name, value), colour in zip(self._lines.items(), COLOURS[2:] * len(self._lines), strict=False):
-            axes.axhline(value, color=colour, linestyle="--", linewidth=1.2, label=name)
+        for i, (name, value) in enumerate(self._lines.items()):
+            style = {"color": LINES[i % len(LINES)], "linestyle": DASHES[i % len(DASHES)]}
+            axes.axhline(value, linewidth=1.4, label=name, **style)
         axes.set(xlabel="step", ylabel=self._ylabel, yscale="log" if self._log else "linear")
         if not self._log:
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))

@@ -53,7 +53,9 @@ class Plot:
         path = Path(path)
         known = self.figure.canvas.get_supported_filetypes()
         if path.suffix[1:] not in known:
-            raise ValueError(f"a figure is saved as {', '.join(f'.{k}' for k in known)}, not as {path.name!r}")
+            raise ValueError(
+                f"a figure is saved as {', '.join(f'.{k}' for k in known)}, not as {path.name!r}"
+            )
         if path.suffix == ".svg":
             path.write_text(self.svg(), encoding="utf-8")
         else:

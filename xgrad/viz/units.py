@@ -87,7 +87,7 @@ def activations(
             that have a name and, without the batch, one axis. Only variables that hold Tensors of floating
             point, and that the result of `f` depends on, are found.
         labels: a text for each time step, such as the characters that the network reads.
-        batch: which sequence of a batch the figure shows. Values of shape (B, H) have a batch, (H,) have none.
+        batch: which sequence of a batch the figure shows, if values have the shape (B, H).
         sort: whether the figure sorts units by their mean over time; their numbers are in `orders`.
 
     Returns:
@@ -120,10 +120,14 @@ def activations(
         raise KeyError(f"no variable {', '.join(missing)} in the body of the scan; there are {known}")
     values = {name: found[name] for name in names or _of_units(found)}
     if not values:
-        raise ValueError("activations: no variable in the body of the scan holds one axis of units; pass names=")
+        raise ValueError(
+            "activations: no variable in the body of the scan holds one axis of units; pass names="
+        )
     for name, array in values.items():
         if labels is not None and len(labels) != len(array):
-            raise ValueError(f"activations: {name} has {len(array)} time steps, but there are {len(labels)} labels")
+            raise ValueError(
+                f"activations: {name} has {len(array)} time steps, but there are {len(labels)} labels"
+            )
     return Activations(values, labels, integer("activations: batch", batch), sort)
 
 
