@@ -205,8 +205,8 @@ class _Carries:
 
 def _carry_name(series: list[Tensor], path: str) -> str:
     """The name of a carry: the user's variable for it, else where it is in the carry."""
-    names = {getattr(h.node, "name", None) for h in series}
-    return str(names.pop()) if len(names) == 1 and names != {None} else f"carry {path}".rstrip()
+    names = {getattr(h.node, "name", None) for h in series} - {None}
+    return str(names.pop()) if len(names) == 1 else f"carry {path}".rstrip()
 
 
 def norm(x: Tensor) -> float:
