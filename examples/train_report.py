@@ -89,18 +89,19 @@ def page(
 
 def gradients(run: Run, first: Any, loss: Callable[..., Any], text: Text) -> Iterator[str]:
     """Show how far back gradients flow, before training and after it, on the same windows of text."""
-    count = min(STREAMS, max(1, len(text.train_ids) // (STEPS + 1)))
-    windows = streams(text.train_ids, count)[: STEPS + 1]
+    steps = min(run.signature["window"], STEPS)
+    count = min(STREAMS, len(text.train_ids) // (steps + 1))
+    windows = streams(text.train_ids, count)[: steps + 1]
     h = no_state(run, count)
     yield "<h2>Gradients through time</h2>"
     yield (
         "<p>On the left, the norm of the gradient of the loss with respect to the state after each step. On "
         "the right, the gradient of each weight in parts: part k was carried back k time steps. Where the "
-        f"curves fall fast, the model learns little about what is far back. {count} windows of "
-        f"{len(windows) - 1} characters, arithmetic in {h.dtype}.</p>"
+        f"curves fall fast, the model learns little about what is far back. {count} windows of {steps} "
+        f"characters, arithmetic in {h.dtype}.</p>"
     )
     for model, when in ((first, "before training"), (run.model, "after training")):
-        flow = xg.viz.gradient_flow(loss, model, windows, h, has_aux=True, lags=STEPS)
+        flow = xg.viz.gradient_flow(loss, model, windows, h, has_aux=True, lags=steps)
         yield f"<h3>{when.capitalize()}</h3>"
         yield figure(flow, f"gradients of states and weights {when}")
 

@@ -1,4 +1,4 @@
-"""The page that `examples/train.py --report` writes: what is in it, and that it is written like other files."""
+"""The page of `examples/train.py --report`: what is in it, and that it is written like other files."""
 
 from __future__ import annotations
 
@@ -125,6 +125,7 @@ def test_a_report_is_not_overwritten_silently() -> None:
     assert "After training" in page().text
 
 
+@pytest.mark.slow
 def test_the_folder_of_the_run_can_have_the_report() -> None:
     assert not train("--report", "./runs")
     assert sorted(p.name for p in Path("runs").iterdir()) == [
@@ -143,6 +144,7 @@ def test_without_a_sample_and_on_a_short_text(folder: Path) -> None:
     assert len(page().images) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--dtype", "float64"], ["--precision", "bfloat16"]])
 def test_other_dtypes(options: list[str]) -> None:
     assert not train("--report", "seen", *options)
@@ -176,6 +178,7 @@ def test_folders_that_cannot_be_used(folder: Path) -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_removed() -> None:
     Path("seen").mkdir()
     Path("seen/.report.html.01234567.tmp").write_text("half a page")
@@ -183,6 +186,7 @@ def test_what_a_killed_run_left_is_removed() -> None:
     assert [p.name for p in Path("seen").iterdir()] == ["report.html"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_deleted_during_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
