@@ -117,6 +117,12 @@ PAGES: dict[str, tuple[str, str, str]] = {
         "`xg.newaxis` is None.",
         "finfo iinfo isdtype result_type can_cast __array_namespace_info__",
     ),
+    "17-viz": (
+        "xg.viz: training seen through time",
+        "Figures of gradients through time, of what units do, and of the loss. Each holds its numbers as NumPy "
+        "arrays and shows itself in notebooks; `figure` is a matplotlib figure.",
+        "viz.gradient_flow viz.GradientFlow viz.activations viz.Activations viz.curves viz.Curves",
+    ),
 }
 
 #: Functions that bear another name elsewhere, which is where they are described.

@@ -204,7 +204,7 @@ def test_the_picture_of_the_circuit_is_what_is_drawn() -> None:
 
 def test_the_pictures_of_the_site_are_drawn(tmp_path: Path) -> None:
     pictures.draw_all(tmp_path / "drawn")
-    assert len(list((tmp_path / "drawn").iterdir())) == 8
+    assert len(list((tmp_path / "drawn").iterdir())) == 11
 
 
 def test_the_chart_has_what_was_measured() -> None:
