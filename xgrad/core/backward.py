@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -78,12 +78,11 @@ def sweep(
     create_graph: bool,
     free: bool,
     keep: bool = False,
-    around: Callable[[VJP], VJP] | None = None,
 ) -> dict[Node, Any]:
     """Run the reverse sweep and return the gradients of the sources, as Tensors; with `keep`, of every node.
 
     `roots` are pairs of an output and its gradient. The sweep visits `order` (newest first). Where `wanted`
-    is given, only its nodes get a gradient. `around` wraps the VJP of a sweep that is not recorded itself.
+    is given, only its nodes get a gradient.
     """
     kind, ops = type(roots[0][0]), set(map(_OP, order))
     # a trace records the rules as they are applied to Tensors
@@ -103,9 +102,7 @@ def sweep(
                 )
         limits = {node: limit._unrecorded() for node, limit in limits.items()}
         make = lambda way: OnArrays(way, free).vjp
-        vjp = make(None) if plain else wrapped(make, order, ops, limits, lazy=around is None)
-        if around is not None:
-            vjp = around(vjp)
+        vjp = make(None) if plain else wrapped(make, order, ops, limits, lazy=True)
         raw = bprop([(z, dz.data) for z, dz in roots], order, cotangents, vjp)
     except MemoryError as error:
         raise out_of_memory(

@@ -8,9 +8,8 @@ from typing import Any
 from ..core.backward import sweep
 from ..core.context import mode
 from ..core.graph import Node
+from ..core.recording import Recorded
 from ..core.tensor import Tensor
-from ..core.vjps import VJP
-from ..ops.shaping import ITEM
 
 #: Values, each with a cotangent that reaches it.
 Seeds = list[tuple[Tensor, Tensor]]
@@ -27,7 +26,7 @@ def step_of(node: Any) -> tuple[int, int] | None:
 def distance(node: Node, operand: Node) -> int:
     """The number of time steps from a node back to its operand; 0 unless both are in the same scan."""
     after, before = step_of(node), step_of(operand)
-    if after is None or before is None or after[0] != before[0] or node.op is ITEM:
+    if after is None or before is None or after[0] != before[0]:
         return 0
     return abs(after[1] - before[1])
 
@@ -47,28 +46,35 @@ def sweeps_by_lag(z: Tensor, dz: Tensor, order: list[Node], most: int) -> Iterat
                 return
             yield {}
             continue
-        around = _stopping(waiting[k:]) if k < most else None
-        with mode(record=False, grad=False):
-            yield sweep(seeds, order, None, create_graph=False, free=False, keep=True, around=around)
+        hooks = _Stops(waiting[k:]) if k < most else None
+        with mode(record=False, grad=False, hooks=hooks):
+            found = sweep(seeds, order, None, create_graph=False, free=False, keep=True)
+        yield found
         seeds.clear()
 
 
-def _stopping(waiting: Sequence[Seeds]) -> Any:
-    """Wrap a VJP: a cotangent that goes d steps back waits in `waiting[d]`, or in the last if d is larger."""
+class _Stops:
+    """Hooks of a sweep: a cotangent that goes d steps back waits in `waiting[d]`, or in the last for more."""
 
-    def around(vjp: VJP) -> VJP:
-        def stopped(node: Node, dz: Any, targets: Sequence[Any]) -> Sequence[Any]:
-            found = list(vjp(node, dz, targets))
-            for i, operand in enumerate(targets):
-                if operand is None or found[i] is None:
-                    continue
-                steps = distance(node, operand)
-                if steps:
-                    value = Tensor(operand.value, operand.device, operand)
-                    waiting[min(steps, len(waiting) - 1)].append((value, Tensor(found[i], operand.device)))
-                    found[i] = None
-            return found
+    def __init__(self, waiting: Sequence[Seeds]) -> None:
+        self.waiting = waiting
 
-        return stopped
+    def on_op(self, *about: Any) -> None:
+        """Ignored: the sweep records no ops."""
 
-    return around
+    def on_cut(self, x: Any) -> bool:
+        """Ignored: the sweep takes no value out of a graph."""
+        return False
+
+    def on_sweep(self, node: Node, given: Sequence[Any], found: Any, what: str) -> None:
+        """Take out what goes to earlier time steps."""
+        for i, operand in enumerate(node.parents):
+            if operand is None or found[i] is None:
+                continue
+            steps = distance(node, operand)
+            if steps:
+                assert isinstance(operand, Recorded)
+                value = Tensor(operand.value, operand.device, operand)
+                cotangent = Tensor(found[i], operand.device)
+                self.waiting[min(steps, len(self.waiting) - 1)].append((value, cotangent))
+                found[i] = None
