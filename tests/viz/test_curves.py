@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ def test_the_figure() -> None:
     assert xg.viz.curves([1.0]).figure.axes[0].get_ylim()[0] == 0
     assert xg.viz.curves([]).png().startswith(b"\x89PNG")
     assert xg.viz.curves([float("nan"), 1.0]).png().startswith(b"\x89PNG")
-    assert "<svg" in seen._repr_html_()
+    assert seen._repr_html_().startswith('<img alt="Curves(3 steps, last 2;')
+    assert ET.fromstring(seen.svg()).tag == "{http://www.w3.org/2000/svg}svg"
 
 
 def test_losses_that_are_tensors() -> None:

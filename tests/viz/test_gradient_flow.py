@@ -225,6 +225,17 @@ def test_vanishing_and_exploding_gradients_show() -> None:
         np.testing.assert_allclose(norms, w ** np.arange(19, -1, -1), rtol=1e-12)
 
 
+def test_time_does_not_change_with_checkpoints() -> None:
+    def f(w: Any, xs: Any, every: int | None) -> Any:
+        return xg.scan(lambda h, x: (xg.sin(w * h + x), None), 0.0, xs, checkpoint_every=every)[0]
+
+    plain, cut = (xg.viz.gradient_flow(f, 0.9, xg.asarray(numbers(7)), every) for every in (None, 3))
+    np.testing.assert_array_equal(plain.states["h"], cut.states["h"])
+    np.testing.assert_array_equal(plain.weights["w"], cut.weights["w"])
+    with pytest.raises(ValueError, match="checkpoint_every=0"):
+        xg.viz.gradient_flow(f, 0.9, xg.asarray(numbers(7)), 0)
+
+
 def test_float32_stays_float32() -> None:
     gru = xg.nn.GRU(I, H)
     flow = xg.viz.gradient_flow(lambda gru, xs: xg.mean(gru(xs)[0]), gru, XS.astype("float32"))

@@ -88,11 +88,12 @@ def gradient_flow(
 ) -> GradientFlow:
     """Measure how gradients flow back through the time steps of the scans in a loss.
 
-    A gradient that vanishes or explodes shows in two ways: in the norm of dL/dh_t by t, and in the norm of
-    the parts of dL/dW by k, the number of steps that a part was carried back. For a loss that is a sum of
-    terms L_s of the states h_s, part k is the sum over s of dL_s/dh_s ... dh_{s-k}/dW (R. Pascanu, T. Mikolov
-    and Y. Bengio 2013, "On the difficulty of training recurrent neural networks", equation 4). All numbers
-    are exact: they are found by one reverse sweep for each k.
+    Two things show whether gradients vanish or explode: the norm of `dL/dh_t` by t, and the norm of the parts
+    of `dL/dW` by k, the number of steps that a part was carried back. For a loss that is a sum of terms
+    `L_s` of the states `h_s`, part k is the sum over s of `dL_s/dh_s · dh_s/dh_{s-k} · dh_{s-k}/dW`, with the
+    last factor for a given `h_{s-k-1}` (R. Pascanu, T. Mikolov and Y. Bengio 2013, "On the difficulty of
+    training recurrent neural networks", equation 4). One reverse sweep for each k finds them without
+    approximation.
 
     Args:
         loss: a function that returns a scalar, with an `xg.scan` in it, as in `xg.nn.GRU`. What is inside of
@@ -106,8 +107,8 @@ def gradient_flow(
     Returns:
         A GradientFlow with the norms and the parts as NumPy arrays, which shows itself as two plots.
 
-    In scans that are nested, time is that of the outermost. With `checkpoint_every`, that is one of
-    segments. Where one scan reads another, as in stacked layers, the steps of both add up.
+    In scans that are nested, time is that of the outermost. Where one scan reads another, as in stacked
+    layers, the steps of both add up.
 
     Raises:
         ValueError: no scan in the function, or `lags` below 1.
@@ -130,8 +131,8 @@ def gradient_flow(
         g = graph(partial(_scalar, loss, has_aux, batch), model)
     if not carries.of:
         raise ValueError(
-            "gradient_flow follows the time steps of xg.scan, and there is no scan in this function; what is "
-            "inside of xg.compile or of a gate is not seen"
+            "gradient_flow follows the time steps of xg.scan, and there is no scan in this function, or none "
+            "that has a step; what is inside of xg.compile or of a gate is not seen"
         )
     z = g._value
     weights, states = _named_inputs(g, model, name), carries.nodes()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,10 @@ class Plot:
         return self.png()
 
     def _repr_html_(self) -> str:
-        return f'<div style="max-width:100%">{self.svg()[self.svg().index("<svg") :]}</div>'
+        width = 96 * self.figure.get_figwidth()
+        data = base64.b64encode(self.png(dpi=160)).decode()
+        style = f"width:{width:.0f}px;max-width:100%"
+        return f'<img alt="{escape(repr(self))}" style="{style}" src="data:image/png;base64,{data}">'
 
 
 def new_figure(width: float, height: float) -> Any:

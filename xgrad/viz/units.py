@@ -178,7 +178,8 @@ def _order(units: HostArray, sort: bool) -> HostArray:
     """The order of units on the vertical axis: by their mean, or as they are."""
     if not sort:
         return on_host(arange(units.shape[1], device="cpu"))
-    return units.astype("float64").mean(0).argsort(kind="stable")
+    order: HostArray = units.astype("float64").mean(0).argsort(kind="stable")
+    return order
 
 
 def _colours(units: HostArray) -> dict[str, Any]:
