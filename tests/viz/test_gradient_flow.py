@@ -96,6 +96,20 @@ def test_the_last_part_has_everything_that_comes_from_further() -> None:
         np.testing.assert_allclose(flow.states["h"], whole.states["h"], rtol=1e-13)
 
 
+def test_zeros_are_zeros_and_can_be_drawn() -> None:
+    def early(weights: Any, xs: Any) -> Any:
+        h = xg.scan(lambda h, x: (xg.tanh(h @ weights["U"] + x), h), xg.zeros(H), xs)[1]
+        return xg.sum(h[:3])
+
+    flow = xg.viz.gradient_flow(early, {"U": U, "V": V}, xg.asarray(numbers(T, H)))
+    assert flow.weights["U"][0] > 0  # of h_1 = tanh(h_0 @ U + x); h_0 is of zeros @ U
+    assert not flow.weights["U"][1:].any()
+    assert not flow.open_ended
+    assert not flow.states["h"][2:].any()
+    assert not flow.weights["V"].any()
+    assert flow.png().startswith(b"\x89PNG")
+
+
 class Stack(xg.nn.Module):
     """Two recurrent layers, of which one runs backwards, with work before, between and after them."""
 

@@ -144,8 +144,9 @@ def gradient_flow(
         for name, node in weights.items():
             parts[name].append(found[node] if node in found else _zeros(node))
     stacked = {name: on_host(stack(part)) for name, part in parts.items()}
-    steps = sum(len(of) - 1 for of in carries.of.values())
-    return GradientFlow(float(z), carries.norms(totals), stacked, len(next(iter(stacked.values()))) <= steps)
+    further = sum(len(of) - 1 for of in carries.of.values()) > lags
+    open_ended = further and all(len(part) > lags for part in stacked.values())
+    return GradientFlow(float(z), carries.norms(totals), stacked, open_ended)
 
 
 def _scalar(loss: Callable[..., Any], has_aux: bool, batch: tuple[Any, ...], model: Any) -> Tensor:
