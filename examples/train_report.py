@@ -30,7 +30,7 @@ p { margin: 0.4rem 0; }
 figure { margin: 0.6rem 0; overflow-x: auto; background: #ffffff; border: 1px solid var(--line);
          border-radius: 6px; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
-figure.large { max-height: 80vh; overflow: auto; }
+figure.large { max-height: 80vh; overflow: auto; background: none; }
 figure.large img { max-width: none; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.88rem; border: 1px solid var(--line);
       border-radius: 6px; padding: 0.7rem; margin: 0.5rem 0; }
