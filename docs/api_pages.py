@@ -21,7 +21,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "03-programs": (
         "Programs",
         "A function as a list of stages: loops through time, compilation, printing, and export to Python.",
-        "scan compile trace derive graph record Graph GraphNode draw",
+        "scan compile trace derive graph record Graph GraphNode draw viz.Drawing",
     ),
     "04-gates": (
         "Gates and ops",
@@ -116,6 +116,12 @@ PAGES: dict[str, tuple[str, str, str]] = {
         "on every device. The constants `xg.e`, `xg.pi`, `xg.inf`, `xg.nan` are Python floats, and "
         "`xg.newaxis` is None.",
         "finfo iinfo isdtype result_type can_cast __array_namespace_info__",
+    ),
+    "17-viz": (
+        "xg.viz: training seen through time",
+        "Figures of gradients through time, of what units do, and of the loss. Each has its numbers as NumPy "
+        "arrays and shows itself in notebooks; `figure` is a matplotlib figure.",
+        "viz.gradient_flow viz.GradientFlow viz.activations viz.Activations viz.curves viz.Curves",
     ),
 }
 

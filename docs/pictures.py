@@ -6,6 +6,7 @@ The circuit is drawn by `xg.draw`, the chart from the table in docs/19-benchmark
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def circuit() -> str:
 
 
 def draw_all(folder: Path) -> None:
-    """The pictures of the page on pictures, which are drawn whenever the site is built."""
+    """The pictures of the pages on pictures and on training, which are drawn whenever the site is built."""
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=(3, 3 - i % 2)) for i in range(6)]
@@ -99,6 +100,18 @@ def draw_all(folder: Path) -> None:
     step = xg.draw(gru, *weights, rng.normal(size=3), rng.normal(size=2))
     step.save(folder / "gru.svg")
     step.save(folder / "gru.html")
+    run_page(HERE / "25-training-seen.md", folder, ["flow.svg", "gates.svg", "losses.svg"])
+
+
+def run_page(page: Path, folder: Path, pictures: list[str]) -> None:
+    """Run the code of a page inside a folder, where it saves these pictures."""
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    namespace: dict[str, Any] = {}
+    with contextlib.chdir(folder), contextlib.redirect_stdout(None):
+        for i, block in enumerate(blocks):
+            exec(compile(block, f"{page.name}, block {i}", "exec"), namespace)
+    missing = [name for name in pictures if not (folder / name).exists()]
+    assert not missing, f"{page.name} does not save {missing}"
 
 
 # The chart

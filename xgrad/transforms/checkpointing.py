@@ -206,6 +206,8 @@ def scan_in_segments(
     segments = segments._replace(every=every)
     length, reverse, done = segments.length, segments.reverse, segments.done
     whole = done // every
+    if MODE.get().record:  # every value is kept, and pictures and messages name time steps, not segments
+        return scan(f, init, xs, length, reverse)
 
     def segment(carry: Any, xs: Any, steps: int) -> tuple[Any, Any]:
         return checkpoint(lambda carry, xs: scan(f, carry, xs, steps, reverse))(carry, xs)  # type: ignore[no-any-return]

@@ -151,6 +151,8 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
             MODE.set(outer._replace(steps=(*outer.steps, t)))
             with within("step", f"t = {t}"):
                 carry, y = _step(f, carry, unflatten(xs.structure, [parts[t] for parts in slices]), t)
+                if outer.on_step is not None:
+                    outer.on_step(carry.tree())
             y_leaves, here = flatten(y)
             if y_structure is not None and here != y_structure:
                 raise TypeError(
