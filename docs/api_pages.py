@@ -21,7 +21,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "03-programs": (
         "Programs",
         "A function as a list of stages: loops through time, compilation, printing, and export to Python.",
-        "scan compile trace derive graph record Graph GraphNode draw",
+        "scan compile trace derive graph record Graph GraphNode draw viz.Drawing",
     ),
     "04-gates": (
         "Gates and ops",
@@ -37,7 +37,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "06-nn": (
         "xg.nn: modules and losses",
         "Modules hold weights. They are trees, so `grad(loss)(model, x)` has the model's structure.",
-        "nn.Module nn.Linear nn.Embedding nn.GRU nn.cross_entropy nn.cast",
+        "nn.Module nn.Linear nn.Embedding nn.GRU nn.cross_entropy nn.dropout nn.cast",
     ),
     "07-optim": (
         "xg.optim: optimisers",
@@ -47,7 +47,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "08-random-io": (
         "xg.random and xg.io: random numbers and files",
         "Random numbers that are the same on every device, and checkpoints in the safetensors format.",
-        "random.default_rng random.Generator io.save io.load",
+        "random.default_rng random.philox random.Generator random.Philox io.save io.load",
     ),
     "09-devices": (
         "Devices",
@@ -116,6 +116,12 @@ PAGES: dict[str, tuple[str, str, str]] = {
         "on every device. The constants `xg.e`, `xg.pi`, `xg.inf`, `xg.nan` are Python floats, and "
         "`xg.newaxis` is None.",
         "finfo iinfo isdtype result_type can_cast __array_namespace_info__",
+    ),
+    "17-viz": (
+        "xg.viz: training seen through time",
+        "Figures of gradients through time, of what units do, and of the loss. Each has its numbers as NumPy "
+        "arrays and shows itself in notebooks; `figure` is a matplotlib figure.",
+        "viz.gradient_flow viz.GradientFlow viz.activations viz.Activations viz.curves viz.Curves",
     ),
 }
 

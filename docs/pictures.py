@@ -6,6 +6,7 @@ The circuits are drawn by `xg.draw`, the charts from the tables of their pages. 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,18 @@ def draw_all(folder: Path) -> None:
     weights_of_one = np.array([0.5, 1.0, -0.5, 1.0, 1.0, 0.8])
     steps = xg.draw(three_steps, weights_of_one, 0.1, np.array([0.5, -1.0, 2.0]), depth=1)
     steps.save(folder / "gru-steps.svg")
+    run_page(HERE / "25-training-seen.md", folder, ["flow.svg", "gates.svg", "losses.svg"])
+
+
+def run_page(page: Path, folder: Path, pictures: list[str]) -> None:
+    """Run the code of a page inside a folder, where it saves these pictures."""
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    namespace: dict[str, Any] = {}
+    with contextlib.chdir(folder), contextlib.redirect_stdout(None):
+        for i, block in enumerate(blocks):
+            exec(compile(block, f"{page.name}, block {i}", "exec"), namespace)
+    missing = [name for name in pictures if not (folder / name).exists()]
+    assert not missing, f"{page.name} does not save {missing}"
 
 
 def draw_junctions(folder: Path) -> None:

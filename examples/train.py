@@ -3,6 +3,7 @@
 python train.py                      two minutes on two cores, on text that comes with Python
 python train.py --data book.txt      on any text
 python train.py --resume             continue from the checkpoint of an earlier run, bit for bit
+python train.py --report seen        also write seen/report.html, a page about the run
 python train.py --precision float16  compute in float16; the weights stay in float32
 XGRAD_DEVICE=cuda python train.py    on CUDA
 """
@@ -21,13 +22,16 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NoReturn
 
 try:
-    import matplotlib
+    import matplotlib.figure  # noqa: F401 - so that a run fails now without it, and not at its end
     from tqdm import tqdm
     from train_files import Folder, InUse
     from train_options import arguments, fail
+    from train_report import loss_curves, page
     from train_run import Run, different, signature_and_step, smooth
     from train_text import Text, read_text, streams
 
@@ -37,9 +41,6 @@ except ModuleNotFoundError as missing:
         f"{missing.name} is not installed for this Python: run `make train` once, then `. "
         f".venv/bin/activate`, and try again"
     )
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 
 class Model(xg.nn.Module):
@@ -254,21 +255,8 @@ def learning_rate(step: int, options: argparse.Namespace) -> float:
 
 def draw(run: Run, compressed: dict[str, float], folder: Folder) -> None:
     """Plot the training curve and the compressors' results to a PNG file."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    axes.plot(range(1, run.step + 1), run.curve, color="0.75", linewidth=0.8, label="training, each window")
-    axes.plot(*zip(*run.validation, strict=True), "o-", color="C0", markersize=4, label="held out")
-    for i, (name, value) in enumerate(compressed.items()):
-        axes.axhline(value, color=f"C{i + 1}", linestyle="--", linewidth=1, label=name)
-    axes.set(
-        xlabel="step",
-        ylabel="bits per character",
-        ylim=(0, min(8, max(run.curve) + 0.1)),
-        title="GRU character model",
-    )
-    axes.legend()
     with folder.whole(folder.curve) as path:
-        figure.savefig(path, dpi=120, format="png")
-    plt.close(figure)
+        path.write_bytes(loss_curves(run, compressed).png())
 
 
 # The command
@@ -369,20 +357,42 @@ def main(argv: list[str] | None = None) -> None:
     check_sizes(text, options, device)
     run = begin(text, options)
     folder = Folder(options.out)
-    interruption.clean = folder.leave
+    folders = [folder]
+    if options.report and Path(options.report).resolve() != folder.path.resolve():
+        folders.append(Folder(options.report, "--report"))
+
+    def leave() -> None:
+        for each in reversed(folders):
+            each.leave()
+
+    interruption.clean = leave
+    at = folder
     try:
-        with folder:
-            use(folder, run, text, options, device)
+        with ExitStack() as stack:
+            for at in folders:
+                stack.enter_context(at)
+            at = folder
+            use(folder, run, text, options, device, folders[-1] if options.report else None)
     except InUse as error:
         fail(str(error))
     except OSError as error:
-        fail(f"cannot write to {options.out}: {error.strerror or error}")
+        fail(f"cannot write to {at.path}: {error.strerror or error}")
 
 
 def use(
-    folder: Folder, run: Run, text: Text, options: argparse.Namespace, device: xg.backends.Device
+    folder: Folder,
+    run: Run,
+    text: Text,
+    options: argparse.Namespace,
+    device: xg.backends.Device,
+    pages: Folder | None,
 ) -> None:
-    """Train and report inside the locked folder of the run."""
+    """Train and report inside the locked folder of the run; `pages` is that of the page, if there is one."""
+    if pages and pages.report.exists() and not options.overwrite:
+        fail(
+            f"{pages.report} would be overwritten: choose another folder with --report, or pass --overwrite "
+            f"to lose that report"
+        )
     if options.resume:
         resume(run, folder)
     earlier = not options.resume and look_before_overwriting(run, folder, options)
@@ -401,24 +411,24 @@ def use(
         f"stopped after the last step, which is saved in {folder.checkpoint}; run again with the same "
         f"options and --resume to draw the curve"
     )
-    report(folder, run, text, options)
+    report(folder, run, text, options, pages)
 
 
-def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace) -> None:
-    """Compare the model with compressors, print a sample, and draw the training curve."""
+def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace, pages: Folder | None) -> None:
+    """Compare the model with compressors, print a sample, draw the training curve, and write the page."""
     compressed = text.compressed()
     say("\nbits per character of the held-out text")
     for name, bits in {"this model": run.validation[-1][1], **compressed}.items():
         say(f"  {name:<10} {bits:.3f}")
+    drawn = ""
     if options.sample:
         rng = xg.random.default_rng(0)
         rng.state = run.rng.state  # a copy, so that a checkpoint written later has the same state
-        drawn = "".join(sample(run.model, text, options.sample, options.temperature, rng))
-        say(
-            "\n"
-            + "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in drawn)
-            + "\n"
+        drawn = "".join(
+            c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+            for c in sample(run.model, text, options.sample, options.temperature, rng)
         )
+        say(f"\n{drawn}\n")
     if not folder.has_checkpoint():
         save(run, folder, 0)
     try:
@@ -426,6 +436,30 @@ def report(folder: Folder, run: Run, text: Text, options: argparse.Namespace) ->
     except OSError as error:
         fail(f"cannot write {folder.curve}: {error.strerror or error}")
     say(f"wrote {folder.checkpoint} and {folder.curve}")
+    if pages:
+        write_page(pages, run, text, options, compressed, drawn)
+
+
+def write_page(
+    pages: Folder,
+    run: Run,
+    text: Text,
+    options: argparse.Namespace,
+    compressed: dict[str, float],
+    drawn: str,
+) -> None:
+    """Write the page of --report, with the gradients of the model as it began and as it is."""
+    shown = {name: value for name, value in vars(options).items() if not isinstance(value, bool | None)}
+    first = begin(text, options).model
+    said = page(run, first, loss, text, shown, compressed, drawn)
+    try:
+        pages.still_there()
+        with pages.whole(pages.report) as path:
+            path.write_text(said, encoding="utf-8")
+    except (InUse, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        fail(f"cannot write {pages.report}: {reason}")
+    say(f"wrote {pages.report}")
 
 
 def command() -> None:

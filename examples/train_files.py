@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-CHECKPOINT, CURVE, LOCK = "checkpoint.safetensors", "curve.png", ".lock"
+CHECKPOINT, CURVE, REPORT, LOCK = "checkpoint.safetensors", "curve.png", "report.html", ".lock"
 
 
 class InUse(Exception):
@@ -26,9 +26,10 @@ class Folder:
     folder cannot be created or written.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, option: str = "--out") -> None:
+        self.path, self.option = Path(path), option
         self.checkpoint, self.curve = self.path / CHECKPOINT, self.path / CURVE
+        self.report = self.path / REPORT
         self._lock: FileLock | None = None
         self._file: os.stat_result | None = None  # the lock's, as long as it is held
 
@@ -93,7 +94,7 @@ class Folder:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise InUse(_busy(self.path)) from None
+            raise InUse(_busy(self.path, self.option)) from None
         self._folder = self.path.stat()
 
     def _sign(self, handle: int) -> None:
@@ -115,13 +116,13 @@ class Folder:
 
     def _remove_unfinished(self) -> None:
         """Remove files that a killed run was writing; with the lock held, nobody else writes here."""
-        for name in (CHECKPOINT, CURVE):
+        for name in (CHECKPOINT, CURVE, REPORT):
             for path in self.path.glob(f".{name}.*.tmp"):
                 with suppress(OSError):
                     path.unlink()
 
 
-def _busy(folder: Path) -> str:
+def _busy(folder: Path, option: str) -> str:
     """Return the error message for a second run."""
     pid, host = "", ""
     with suppress(OSError, ValueError):
@@ -135,4 +136,4 @@ def _busy(folder: Path) -> str:
         who = f"another run, process {pid}" + (f" on {host}" if host != socket.gethostname() else "")
     else:
         who, way = "another run", "wait for it, or stop it"
-    return f"{folder} is in use by {who}: {way}, or give this run another folder with --out"
+    return f"{folder} is in use by {who}: {way}, or give this run another folder with {option}"

@@ -65,7 +65,13 @@ def arguments(description: str | None, argv: list[str] | None = None) -> argpars
     add(
         "--overwrite",
         action="store_true",
-        help="start again, even if the --out folder has the checkpoint of another run",
+        help="start again, even if the --out folder has the checkpoint of another run; replace a report",
+    )
+    add(
+        "--report",
+        type=folder,
+        metavar="FOLDER",
+        help="folder for a page about the run: report.html",
     )
     add(
         "--steps",

@@ -213,15 +213,16 @@ from .transforms import (
 
 
 def __getattr__(name: str) -> object:
-    """Look up `__version__`, `bfloat16` and `draw` on first use.
+    """Look up `__version__`, `bfloat16`, `draw` and `viz` on first use.
 
     They are slow to find: the version takes a quarter of the import time, bfloat16 imports ml_dtypes, and
-    draw all that pictures need.
+    draw and viz all that pictures need.
     """
-    if name == "draw":
-        from .viz import draw
+    if name in ("draw", "viz"):
+        from importlib import import_module
 
-        return draw
+        viz = import_module(".viz", __name__)
+        return viz.draw if name == "draw" else viz
     if name == "bfloat16":
         return backends.dtypes.bfloat16()
     if name != "__version__":
@@ -289,6 +290,7 @@ __all__ = [
     "tree_map",
     "unregister_op",
     "value_and_grad",
+    "viz",
     "vjp",
 ]
 __all__ += namespace.__all__

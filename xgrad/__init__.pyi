@@ -6,6 +6,7 @@ from . import (
     nn as nn,
     optim as optim,
     random as random,
+    viz as viz,
 )
 from .backends.base import (
     DeviceError as DeviceError,
@@ -485,6 +486,7 @@ __all__ = [
     "value_and_grad",
     "var",
     "vecdot",
+    "viz",
     "vjp",
     "where",
     "zeros",

@@ -166,7 +166,7 @@ PLACES = {
     "while validating": "before(train, 'loss', 3)",
     "while the lock is taken": "after(train_files.Folder, '_sign')",
     "while compressors are compared": "before(train.Text, 'compressed')",
-    "while drawing": "after(train.plt.Figure, 'savefig')",
+    "while drawing": "after(train.matplotlib.figure.Figure, 'savefig')",
     "before the picture is put in its place": "before(train_files.Path, 'replace')",
     "after the picture was put in its place": "after(train_files.Path, 'replace')",
 }

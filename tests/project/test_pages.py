@@ -127,13 +127,13 @@ def test_the_map_names_what_is_there() -> None:
 # The reference
 
 
-SPACES = ("nn", "optim", "random", "io", "debug", "linalg", "fft", "backends")
+SPACES = ("nn", "optim", "random", "io", "debug", "linalg", "fft", "backends", "viz")
 
 
 def public_names() -> list[str]:
     """Return all public callables; those of `xg.nn` as "nn.GRU"."""
     spaces = {"": xg, **{f"{name}.": getattr(xg, name) for name in SPACES}}
-    twice = {f"backends.{name}" for name in xg.backends.__all__ if name in xg.__all__}
+    twice = {f"backends.{name}" for name in xg.backends.__all__ if name in xg.__all__} | {"viz.draw"}
     names = {
         f"{prefix}{name}": getattr(space, name) for prefix, space in spaces.items() for name in space.__all__
     }
@@ -153,6 +153,7 @@ def described(name: str) -> str:
 WITHOUT_EXAMPLE = {
     "Cut",
     *(f"backends.{name}" for name in ("Array", "Backend", "Copies", "Device", "Transfers")),
+    *(f"viz.{name}" for name in ("Activations", "Curves", "Drawing", "GradientFlow")),
 }
 
 
@@ -204,7 +205,7 @@ def test_the_picture_of_the_circuit_is_what_is_drawn() -> None:
 
 def test_the_pictures_of_the_site_are_drawn(tmp_path: Path) -> None:
     pictures.draw_all(tmp_path / "drawn")
-    assert len(list((tmp_path / "drawn").iterdir())) == 19
+    assert len(list((tmp_path / "drawn").iterdir())) == 22
 
 
 def test_the_chart_has_what_was_measured() -> None:

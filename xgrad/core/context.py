@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -54,6 +54,7 @@ class Mode(NamedTuple):
         hooks: callbacks for every recorded op: `on_op`, `on_sweep`, `on_cut`; None for none.
         lifted: a transform is running a function that it differentiates.
         check: compares compiled code with a plainer computation of the same values.
+        on_step: called with the carry after each step of a recorded scan; None for none.
         blocks: the `with` blocks that set this mode, outermost first.
     """
 
@@ -66,6 +67,7 @@ class Mode(NamedTuple):
     hooks: Hooks | None = None
     lifted: bool = False
     check: Any = None
+    on_step: Callable[[Any], None] | None = None
     blocks: tuple[Any, ...] = ()
 
 

@@ -194,11 +194,14 @@ class _AtOnce:
 
 
 def _watched(vjp: VJP, hooks: Hooks) -> VJP:
-    """Wrap `vjp` to report each rule's results to the hooks, but not the ops inside the rule."""
+    """Wrap `vjp` to report each rule's results to the hooks, but not the ops inside the rule.
+
+    A hook that replaces a result by None stops the sweep there.
+    """
 
     def watched(node: Node, dz: Any, targets: Sequence[Any]) -> Sequence[Any]:
         with mode(hooks=None):
-            found = vjp(node, dz, targets)
+            found = list(vjp(node, dz, targets))
         hooks.on_sweep(node, (dz,), found, "the gradient")
         return found
 
