@@ -15,6 +15,7 @@ from ..compiler.trace import trace_to_ir
 from ..compiler.variables import Spec
 from ..core.context import MODE, mode, within
 from ..core.pytree import flatten, paths, tree_map, unflatten
+from ..core.recording import Recorded
 from ..core.tensor import Tensor
 from ..errors import ShapeError
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
@@ -139,8 +140,9 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
     try:
         for t in reversed(range(steps)) if reverse else range(steps):
             MODE.set(outer._replace(steps=(*outer.steps, t)))
+            x = [_of_step(parts[t]) for parts in slices]
             with within("step", f"t = {t}"):
-                carry, y = _step(f, carry, unflatten(xs.structure, [parts[t] for parts in slices]), t)
+                carry, y = _step(f, carry, unflatten(xs.structure, x), t)
             y_leaves, here = flatten(y)
             if y_structure is not None and here != y_structure:
                 raise TypeError(
@@ -154,6 +156,13 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
     if reverse:
         ys.reverse()
     return carry.tree(), unflatten(y_structure, [stack(series) for series in zip(*ys, strict=True)])
+
+
+def _of_step(x: Tensor) -> Tensor:
+    """Count a slice of `xs` to the present time step: a graph then names it x[t=3]."""
+    if isinstance(x.node, Recorded):
+        x.node.steps = MODE.get().steps
+    return x
 
 
 def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:
