@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,8 @@ def texts(svg: str, kind: str | None = None) -> list[str]:
 
 
 def page_data(html: str) -> Any:
-    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
-    return json.loads(data)
+    (data,) = re.findall(r'<script type="application/octet-stream" id="data">(.*?)</script>', html)
+    return json.loads(zlib.decompress(base64.b64decode(data)))
 
 
 def test_the_sigmoid_neuron_of_the_notes() -> None:
@@ -342,7 +344,7 @@ def test_boxes_do_not_overlap() -> None:
                 check(a.inside)
 
     writer = drawing._writer
-    check(compose(writer.levels, 0, drawing._open, writer.size))
+    check(compose(writer.levels, 0, drawing._open, writer.boxes.size))
 
 
 @pytest.mark.parametrize("suffix", ["svg", "html", "dot", "png"])

@@ -56,6 +56,7 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
         )
         page.on("dialog", lambda d: (problems.append(d.message), d.dismiss()))
         page.goto((tmp_path / "f.html").as_uri())
+        page.wait_for_selector("#rows tr")
         pages.append(page)
         return page
 
@@ -175,7 +176,7 @@ def test_the_page_stands_where_the_svg_stands(show: Any) -> None:
             elif not p.item.outside:
                 expected[p.item.box.id] = (x + p.x, y + p.y)
 
-    walk(compose(writer.levels, 0, drawing._open, writer.size), 0, 0)
+    walk(compose(writer.levels, 0, drawing._open, writer.boxes.size), 0, 0)
     found = show(drawing).eval_on_selector_all(
         "#scene .box", "boxes => boxes.map(b => [+b.dataset.id, b.getAttribute('transform')])"
     )

@@ -97,7 +97,7 @@ def warn(message: str) -> None:
     )
 
 
-#: The names of constants, which have no node to keep them: by the identity of its array, the array and a name.
+#: The names of constants, which have no node to keep them: by the identity of an array, it and its name.
 Constants = dict[int, tuple[Any, str]]
 
 

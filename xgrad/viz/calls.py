@@ -25,7 +25,7 @@ def add_calls(
     *,
     numbers: bool,
 ) -> None:
-    """Write the call of `deriv` in every box that has a gradient; with `numbers`, call it for what it gives."""
+    """Write the call of `deriv` in every box that has a gradient; with `numbers`, find what it gives."""
     reached: set[GraphNode] = set()
     for stage in reversed(g.nodes):
         box = boxes.get(stage)

@@ -105,9 +105,18 @@ def _place(level: Level, wires: list[tuple[int, int]]) -> None:
     graph = igraph.Graph(len(level.items), wires, directed=True)
     placed = graph.layout_sugiyama(hgap=1, vgap=1, maxiter=100)
     for item, (row, column) in zip(level.items, placed.coords, strict=True):
-        item.column, item.row = round(column), row
+        item.column, item.row = round(column), round(row, 3)
     for (start, end), bends in zip(wires, placed.edge_routing, strict=True):
-        level.wires.append((start, end, [(round(column), row) for row, column in bends]))
+        level.wires.append((start, end, [(round(column), round(row, 3)) for row, column in bends]))
+    _keep_apart(level.items)
+
+
+def _keep_apart(items: list[Item]) -> None:
+    """Move down what overlaps with what is above: igraph averages layouts, and may bring two together."""
+    below: dict[int, float] = {}
+    for item in sorted(items, key=lambda item: item.row):
+        item.row = max(item.row, below.get(item.column, item.row))
+        below[item.column] = item.row + 1
 
 
 def _igraph() -> Any:
