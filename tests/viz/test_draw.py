@@ -425,10 +425,3 @@ def test_two_thousand_nodes_take_no_minutes() -> None:
     start = time.perf_counter()
     xg.draw(f, 0.5).svg()
     assert time.perf_counter() - start < 60
-
-
-def test_treescope_shows_modules_and_tensors() -> None:
-    treescope = pytest.importorskip("treescope")
-    text = treescope.render_to_text(xg.nn.Linear(2, 3))
-    assert text.startswith("Linear(")
-    assert "np.ndarray float32(3, 2)" in text
