@@ -86,7 +86,7 @@ class Boxes:
             r = 19 if stem <= 38 else 14
             parts.append(
                 f'<rect class="gate" y="{middle - 19}" width="{stem:.1f}" height="38" rx="{r}"/>'
-                f"{text_svg(stem / 2, middle + 4, box.sign, '', 'middle')}"
+                f"{text_svg(stem / 2, middle + 4, short(box.sign, 34), '', 'middle')}"
             )
             if not AUTOMATIC.fullmatch(box.name):
                 parts.append(text_svg(stem / 2, 4, short(box.name), "dim", "middle"))
