@@ -59,6 +59,7 @@ def _data(writer: Writer) -> dict[str, Any]:
         if not opens[number]:
             levels.append(None)
             continue
+        level.place()
         levels.append(
             {
                 "items": [
