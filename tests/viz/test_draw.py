@@ -20,7 +20,8 @@ import xgrad as xg
 from tests.helpers.paths import ROOT
 from xgrad.viz.arrays import number, summary
 from xgrad.viz.drawing import Drawing
-from xgrad.viz.layout import compose
+from xgrad.viz.layout import Item, _keep_apart, compose
+from xgrad.viz.model import Box
 
 from .computations import NEURON, gru_loss, gru_problem, neuron, plain_neuron
 
@@ -436,3 +437,19 @@ def test_two_thousand_nodes_take_no_minutes() -> None:
     start = time.perf_counter()
     xg.draw(f, 0.5).svg()
     assert time.perf_counter() - start < 60
+
+
+def test_the_page_of_fifty_steps_is_small() -> None:
+    def loss(h: Any, xs: Any) -> Any:
+        return xg.sum(xg.scan(lambda h, x: (xg.tanh(0.5 * h + x), h), h, xs)[1])
+
+    assert len(xg.draw(loss, 0.1, np.linspace(-1, 1, 50)).html()) < 100_000
+    assert len(xg.draw(gru_loss, *gru_problem(50)).html()) < 300_000
+
+
+def test_rows_that_igraph_brings_together_are_kept_apart() -> None:
+    items = [Item(Box(name), column=0, row=row) for name, row in (("a", 0.0), ("b", 0.5), ("c", 3.0))]
+    other = Item(Box("d"), column=1, row=0.25)
+    _keep_apart([*items, other])
+    assert [item.row for item in items] == [0.0, 1.0, 3.0]
+    assert other.row == 0.25

@@ -1,4 +1,4 @@
-"""Names and messages that would break out of a picture: no format may run them, and each stays well-formed."""
+"""Names and messages that could break out of a picture: no format runs them, and each stays well-formed."""
 
 from __future__ import annotations
 

@@ -228,3 +228,19 @@ def test_a_hostile_name_runs_nothing(show: Any) -> None:
     page.wait_for_timeout(100)
     assert page.evaluate("document.querySelectorAll('img').length") == 0
     assert "onerror" in page.inner_text("#rows")
+
+
+def test_a_narrow_window_with_the_keyboard_alone(show: Any) -> None:
+    page = show(xg.draw(neuron, *NEURON), color_scheme="dark")
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    picture, table = page.locator("#view").bounding_box(), page.locator("#side").bounding_box()
+    assert table["y"] >= picture["y"] + picture["height"]  # below the picture, not beside it
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "forward"
+    page.keyboard.press("Enter")
+    assert page.inner_text("#step").startswith("forward")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#step").startswith("backward")
+    assert page.get_attribute("#step", "aria-live") == "polite"
