@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ import xgrad as xg
 from tests.helpers.paths import ROOT
 from xgrad.viz.arrays import number, summary
 from xgrad.viz.drawing import Drawing
-from xgrad.viz.layout import compose
+from xgrad.viz.layout import Item, _keep_apart, compose
+from xgrad.viz.model import Box
 
 from .computations import NEURON, gru_loss, gru_problem, neuron, plain_neuron
 
@@ -32,8 +35,8 @@ def texts(svg: str, kind: str | None = None) -> list[str]:
 
 
 def page_data(html: str) -> Any:
-    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
-    return json.loads(data)
+    (data,) = re.findall(r'<script type="application/octet-stream" id="data">(.*?)</script>', html)
+    return json.loads(zlib.decompress(base64.b64decode(data)))
 
 
 def test_the_sigmoid_neuron_of_the_notes() -> None:
@@ -79,7 +82,7 @@ def test_every_kind_of_input(kind: str) -> None:
     ET.fromstring(drawing.svg())
     assert page_data(drawing.html())["boxes"]
     assert drawing.dot().startswith("digraph")
-    assert drawing._repr_html_().count("<svg") == 1
+    assert drawing._repr_html_().count("<svg") == 1 or kind == "module"  # which Treescope may show
     assert set(drawing._repr_mimebundle_()) == {"text/html", "image/svg+xml", "text/plain"}
 
 
@@ -251,7 +254,18 @@ def test_a_heat_map_averages_and_keeps_the_last_rows() -> None:
     array = np.arange(50.0 * 2).reshape(50, 2)
     cells = np.array(summary(xg.asarray(array)).cells)
     expected = [array[i : i + 3].mean(0) for i in range(0, 50, 3)]
-    np.testing.assert_allclose(cells, expected)
+    np.testing.assert_allclose(cells, np.array(expected) / 99.0)
+
+
+def test_extreme_numbers_are_summarised_without_overflow_or_warning(recwarn: pytest.WarningsRecorder) -> None:
+    largest = np.finfo(float).max
+    huge = summary(xg.asarray(np.full((50, 6), largest)))
+    assert np.array(huge.cells).min() == 1.0
+    assert huge.mean == huge.least == huge.most == largest
+    mixed = summary(xg.asarray(np.array([[np.inf, -np.inf, np.nan, 1e-320, largest]] * 60)))
+    assert mixed.odd == "60 NaN, 120 infinite"
+    assert (mixed.least, mixed.most) == (1e-320, largest)
+    assert not recwarn.list
 
 
 def test_names_inject_nothing() -> None:
@@ -342,7 +356,7 @@ def test_boxes_do_not_overlap() -> None:
                 check(a.inside)
 
     writer = drawing._writer
-    check(compose(writer.levels, 0, drawing._open, writer.size))
+    check(compose(writer.levels, 0, drawing._open, writer.boxes.size))
 
 
 @pytest.mark.parametrize("suffix", ["svg", "html", "dot", "png"])
@@ -425,8 +439,17 @@ def test_two_thousand_nodes_take_no_minutes() -> None:
     assert time.perf_counter() - start < 60
 
 
-def test_treescope_shows_modules_and_tensors() -> None:
-    treescope = pytest.importorskip("treescope")
-    text = treescope.render_to_text(xg.nn.Linear(2, 3))
-    assert text.startswith("Linear(")
-    assert "np.ndarray float32(3, 2)" in text
+def test_the_page_of_fifty_steps_is_small() -> None:
+    def loss(h: Any, xs: Any) -> Any:
+        return xg.sum(xg.scan(lambda h, x: (xg.tanh(0.5 * h + x), h), h, xs)[1])
+
+    assert len(xg.draw(loss, 0.1, np.linspace(-1, 1, 50)).html()) < 100_000
+    assert len(xg.draw(gru_loss, *gru_problem(50)).html()) < 300_000
+
+
+def test_rows_that_igraph_brings_together_are_kept_apart() -> None:
+    items = [Item(Box(name), column=0, row=row) for name, row in (("a", 0.0), ("b", 0.5), ("c", 3.0))]
+    other = Item(Box("d"), column=1, row=0.25)
+    _keep_apart([*items, other])
+    assert [item.row for item in items] == [0.0, 1.0, 3.0]
+    assert other.row == 0.25

@@ -70,7 +70,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
     "gates in gates": (outer, (1.0,), "z1 = inner(x, x)"),
     "a gate by hand": (by_hand, (1.0,), "z2 = exp(z1)"),
     "compiled": (lambda x: compiled(x) + 1.0, (np.ones(3),), "z1 = compiled(x)"),
-    "nested loops": (loops, (0.1, np.ones(3)), "x = xs[0]"),
+    "nested loops": (loops, (0.1, np.ones(3)), "x[t=0] = xs[0]"),
     "no steps": (lambda h: xg.scan(lambda c, _: (c, c), h, None, length=0)[0] * 2.0, (1.0,), "z1 = h * 2.0"),
     "several outputs": (lambda a: xg.sum(xg.linalg.qr(a)[0]), (np.eye(3),), "z1 = qr(a)"),
     "indices": (lambda x: x[np.array([0, 1])] * x[1:3], (np.arange(5.0),), "z2 = x[1:3]"),

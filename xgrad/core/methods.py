@@ -41,6 +41,12 @@ class Methods(Reductions):
         """Show the values in Treescope, as it shows arrays."""
         return subtree_renderer(self.device.backend.to_host(self.data), path)
 
+    def __treescope_ndarray_adapter__(self) -> Any:
+        """Let Treescope draw the values as a heat map."""
+        from .treescope_arrays import tensor_adapter
+
+        return tensor_adapter()
+
     # To Python
 
     def item(self, *args: int | tuple[int, ...]) -> Any:

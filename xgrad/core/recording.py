@@ -97,11 +97,17 @@ def warn(message: str) -> None:
     )
 
 
-def _name(variables: Mapping[str, Any]) -> None:
-    """Name recorded nodes that have no name yet after the variables that hold them."""
+#: The names of constants, which have no node to keep them: by the identity of an array, it and its name.
+Constants = dict[int, tuple[Any, str]]
+
+
+def _name(variables: Mapping[str, Any], constants: Constants) -> None:
+    """Name recorded nodes and constants that have no name yet after the variables that hold them."""
     for name, value in variables.items():
         if not type(value).__module__.startswith("xgrad") or not hasattr(value, "node"):
             continue
+        if value.node is None:
+            constants.setdefault(id(value.data), (value.data, name))
         for holder in (getattr(value, "node", None), getattr(value, "data", None)):  # in a graph, in a trace
             if (isinstance(holder, Recorded) or hasattr(holder, "tracer")) and getattr(
                 holder, "name", None
@@ -110,28 +116,30 @@ def _name(variables: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def names_from_variables() -> Iterator[None]:
-    """Name recorded nodes after the user's variables.
+def names_from_variables() -> Iterator[Constants]:
+    """Name recorded nodes after the user's variables, and yield the names of constants.
 
     The variables of a function are read when it returns, and when it calls another function, so that a value
     is named where it was computed, not after the parameter that it is passed to. Those of the surrounding
     code are read at the end of the block.
     """
 
+    constants: Constants = {}
+
     def on_event(frame: FrameType, event: str, arg: object) -> None:
         if event not in ("call", "return") or not _has_names(frame):
             return
         if event == "return":
-            _name(frame.f_locals)
+            _name(frame.f_locals, constants)
         elif (caller := _user_frame(frame.f_back)) is not None and _has_names(caller):
-            _name(caller.f_locals)
+            _name(caller.f_locals, constants)
 
     before = sys.getprofile()
     sys.setprofile(on_event)
     try:
-        yield
+        yield constants
     finally:
         sys.setprofile(before)
         frame = _user_frame()
         if frame is not None:
-            _name(frame.f_locals)
+            _name(frame.f_locals, constants)

@@ -12,7 +12,7 @@ from ..core.context import mode
 from ..core.graph import Node
 from ..core.tensor import Tensor
 from ..ops.shaping import ITEM
-from .deriv_calls import deriv_call
+from .deriv_calls import deriv_step
 from .graph_text import brief, expression
 
 if TYPE_CHECKING:
@@ -57,13 +57,10 @@ class BackwardStage:
         stage = self.stage
         by_place = {c.operand: c for c in self.contributions}
         operands = [shown(getattr(v, "name", v)) for v in stage.operands]
-        names = [shown(by_place[i].name) if i in by_place else "_" for i in range(len(operands))]
-        if any(c.adds for c in self.contributions) or len(set(names) - {"_"}) < len(by_place):
-            left, index = "ret", ""
-        else:
-            left, index = (", ".join(names), "") if len(operands) > 1 else (names[0], "[0]")
-        call = deriv_call(shown(f"d{stage.name}"), operands, stage.node.op, stage.params)
-        return f"{left} = {call}{index}"
+        gradients = [shown(by_place[i].name) if i in by_place else None for i in range(len(operands))]
+        adds = any(c.adds for c in self.contributions)
+        dz = shown(f"d{stage.name}")
+        return deriv_step(dz, operands, gradients, stage.node.op, stage.params, adds=adds)
 
     def __str__(self) -> str:
         named = [(shown(f"d{self.stage.name}"), "=", brief(self.dz))]

@@ -22,6 +22,29 @@ def deriv_call(dz: str, operands: Sequence[str], entry: Op, params: Mapping[str,
     return f"deriv({', '.join([dz, given, *_op_and_parameters(entry, params)])})"
 
 
+def deriv_step(
+    dz: str,
+    operands: Sequence[str],
+    gradients: Sequence[str | None],
+    entry: Op,
+    params: Mapping[str, Any],
+    *,
+    adds: bool,
+) -> str:
+    """A call of `deriv` with the gradients that it gives: `dx, dy = deriv(...)`, with `_` for None.
+
+    They are `ret` if one of them is added to what its operand already has, or if an operand comes twice:
+    `ret[0]` is then added to the first, and so on.
+    """
+    named = [name for name in gradients if name is not None]
+    call = deriv_call(dz, operands, entry, params)
+    if adds or len(set(named)) < len(named):
+        return f"ret = {call}"
+    if len(operands) == 1:
+        return f"{gradients[0] or '_'} = {call}[0]"
+    return f"{', '.join(name or '_' for name in gradients)} = {call}"
+
+
 def _op_and_parameters(entry: Op, params: Mapping[str, Any]) -> list[str]:
     """How `deriv` is told the op: its symbol or name and parameters, as keywords.
 

@@ -15,7 +15,7 @@ from ..core.context import mode
 from ..core.dispatch import Value, apply
 from ..core.graph import NOTHING, Leaf, Node, ancestors
 from ..core.pytree import flatten, paths, unflatten
-from ..core.recording import Recorded, names_from_variables
+from ..core.recording import Constants, Recorded, names_from_variables
 from ..core.tensor import Tensor
 from ..errors import GraphError
 from ..namespace import asarray
@@ -59,14 +59,14 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
         return Graph(f, [])
     inputs: list[Tensor] = []
     inspect.signature(f).bind(*args)  # raises the same TypeError as the call would
-    with mode(record=True, grad=True, lifted=True), names_from_variables():
+    with mode(record=True, grad=True, lifted=True), names_from_variables() as constants:
         lifted = [
             _lifted(arg, name, inputs) for arg, name in zip(args, parameter_names(f, len(args)), strict=True)
         ]
         z = f(*lifted)
     if not isinstance(z, Tensor):
         raise TypeError(f"graph needs a function that returns one Tensor, not {type(z).__name__}")
-    return Graph(z, inputs)
+    return Graph(z, inputs, constants)
 
 
 def _lifted(arg: Any, name: str, inputs: list[Tensor]) -> Any:
@@ -156,8 +156,8 @@ class Graph:
     `output` is the stage of the result.
     """
 
-    def __init__(self, output: Tensor, inputs: list[Tensor]) -> None:
-        self.nodes = _stages(output, [x.node for x in inputs])
+    def __init__(self, output: Tensor, inputs: list[Tensor], constants: Constants | None = None) -> None:
+        self.nodes = _stages(output, [x.node for x in inputs], constants or {})
         self.output = next(stage for stage in self.nodes if _key(stage._at) == _key(output))
         self._value = output
 
@@ -265,7 +265,7 @@ def _again(stage: GraphNode, new: dict[GraphNode, Any], inputs: dict[str, Any]) 
     return z
 
 
-def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:
+def _stages(output: Tensor, inputs: list[Any], constants: Constants) -> list[GraphNode]:
     """Every stage that the output was computed from, in the order of recording."""
     found: dict[int, tuple[Any, list[Any]]] = {}
     stack: list[Any] = [output.node if output.node is not None else output, *inputs]
@@ -279,7 +279,7 @@ def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:
         found[key] = (at, operands)
         stack += [v for v in operands if isinstance(v, Node | Value)]
     ordered = dict(sorted(found.items(), key=lambda item: _number(item[1][0])))
-    names = _names(ordered)
+    names = _names(ordered, constants)
     stages: dict[int, GraphNode] = {}
     for key, (at, operands) in ordered.items():
         refer = [stages[_key(v)] if isinstance(v, Node | Value) else v for v in operands]
@@ -287,7 +287,7 @@ def _stages(output: Tensor, inputs: list[Any]) -> list[GraphNode]:
     return list(stages.values())
 
 
-def _names(stages: dict[int, tuple[Any, list[Any]]]) -> dict[int, str]:
+def _names(stages: dict[int, tuple[Any, list[Any]]], constants: Constants) -> dict[int, str]:
     """Name each stage as the user did, else z1, z2, ... by position; c for constants."""
     called: dict[int, str] = {}
     places: dict[int, str] = {}
@@ -298,8 +298,10 @@ def _names(stages: dict[int, tuple[Any, list[Any]]]) -> dict[int, str]:
         name, steps = getattr(node, "name", None), getattr(node, "steps", ())
         if name:
             called[key] = f"{name}[t={','.join(map(str, steps))}]" if steps else name
+        elif operands:
+            places[key] = f"z{computed}"
         else:
-            places[key] = f"z{computed}" if operands else "c"
+            _, places[key] = constants.get(key, (None, "c"))
     names = Names()
     return {key: names.unique(stem) for key, stem in (called | places).items()}
 

@@ -16,6 +16,7 @@ from ..compiler.trace import ChangedOutside, trace_to_ir
 from ..compiler.variables import Spec
 from ..core.context import MODE, mode, within
 from ..core.pytree import flatten, paths, tree_map, unflatten
+from ..core.recording import Recorded
 from ..core.tensor import Tensor
 from ..errors import ShapeError, TraceError
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
@@ -149,8 +150,9 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
     try:
         for t in reversed(range(steps)) if reverse else range(steps):
             MODE.set(outer._replace(steps=(*outer.steps, t)))
+            x = [_of_step(parts[t]) for parts in slices]
             with within("step", f"t = {t}"):
-                carry, y = _step(f, carry, unflatten(xs.structure, [parts[t] for parts in slices]), t)
+                carry, y = _step(f, carry, unflatten(xs.structure, x), t)
                 if outer.on_step is not None:
                     outer.on_step(carry.tree())
             y_leaves, here = flatten(y)
@@ -166,6 +168,13 @@ def _looped(f: Body, carry: Flat, xs: Flat, steps: int, reverse: bool) -> tuple[
     if reverse:
         ys.reverse()
     return carry.tree(), unflatten(y_structure, [stack(series) for series in zip(*ys, strict=True)])
+
+
+def _of_step(x: Tensor) -> Tensor:
+    """Count a slice of `xs` to the present time step: a graph then names it x[t=3]."""
+    if isinstance(x.node, Recorded):
+        x.node.steps = MODE.get().steps
+    return x
 
 
 def _step(f: Body, carry: Flat, x: Any, t: int | None) -> tuple[Flat, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,10 @@ WHITE, NAN = (250, 250, 250), (255, 0, 255)
 
 @dataclass(frozen=True)
 class Summary:
-    """What a drawing shows of an array: `lines` of numbers, or the cells of a heat map and its statistics."""
+    """What a drawing shows of an array: `lines` of numbers, or a heat map and its statistics.
+
+    The cells of a heat map are relative to the largest absolute value.
+    """
 
     shape: tuple[int, ...]
     dtype: str
@@ -78,7 +82,9 @@ def summary(x: Any) -> Summary:
         if array.ndim == 1:
             lines = [f"[{lines[0]}]"]
         return Summary(shape, dtype, tuple(lines))
-    return _heat(array, rows, shape, dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of infinite elements, whose mean is NaN
+        return _heat(array, rows, shape, dtype)
 
 
 def _heat(array: Any, rows: Any, shape: tuple[int, ...], dtype: str) -> Summary:
@@ -87,14 +93,18 @@ def _heat(array: Any, rows: Any, shape: tuple[int, ...], dtype: str) -> Summary:
         array, rows = abs(array), abs(rows)
         odd.append("of absolute values")
     array, rows = array.astype("float64"), rows.astype("float64")
-    finite = array[(array - array) == 0]
+    finite = array[abs(array) < math.inf]
     if finite.size < array.size:
         nan = int((array != array).sum())
         infinite = array.size - finite.size - nan
         odd += [f"{nan} NaN"] * (nan > 0) + [f"{infinite} infinite"] * (infinite > 0)
-    cells = tuple(tuple(map(float, row)) for row in _coarse(_coarse(rows).T).T.tolist())
+    largest = float(abs(finite).max()) if finite.size else 0.0
+    scale = largest or 1.0  # sums of the largest numbers would overflow
+    cells = tuple(tuple(map(float, row)) for row in _coarse(_coarse(rows / scale).T).T.tolist())
     least, mean, most = (
-        (float(finite.min()), float(finite.mean()), float(finite.max())) if finite.size else (math.nan,) * 3
+        (float(finite.min()), float((finite / scale).mean()) * scale, float(finite.max()))
+        if finite.size
+        else (math.nan,) * 3
     )
     return Summary(shape, dtype, (), cells, least, mean, most, ", ".join(odd))
 

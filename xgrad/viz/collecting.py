@@ -134,5 +134,7 @@ def _of_module(module: Module) -> Picture:
                 grad=leaf.grad,
             )
         )
+    gradients = {name: p.grad for name, p in module.named_parameters().items() if p.grad is not None}
+    picture.tree = {"parameters": module, "gradients": gradients} if gradients else module
     picture.notes.append("these are the parameters: xg.draw(module, x) draws what it computes")
     return picture.finish()

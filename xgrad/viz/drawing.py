@@ -76,6 +76,8 @@ class Drawing:
         return self.svg()
 
     def _repr_html_(self) -> str:
+        if self._picture.tree is not None and (tree := _treescope(self._picture.tree)):
+            return tree
         return f'<div style="overflow:auto;max-height:80vh">{self.svg()}</div>'
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -86,6 +88,16 @@ class Drawing:
         inside = f" in {groups} group{'s' * (groups != 1)}" if groups else ""
         boxes = sum(box.kind != "group" for box in self._picture.boxes)
         return f"Drawing({boxes} boxes{inside}; .save('f.svg'), '.html', '.dot' or '.png')"
+
+
+def _treescope(tree: Any) -> str:
+    """A tree of arrays as Treescope shows it, with a heat map of each; "" where it is not installed."""
+    try:
+        import treescope
+    except ImportError:
+        return ""
+    with treescope.active_autovisualizer.set_scoped(treescope.ArrayAutovisualizer()):
+        return str(treescope.render_to_html(tree, ignore_exceptions=True))
 
 
 def draw(f: Any, *args: Any, open: Collection[str] = (), depth: int = 0, gradients: bool = True) -> Drawing:

@@ -7,22 +7,19 @@ from typing import Any
 
 from ..backends import device_of
 from ..compiler.ir import Body
-from ..compiler.printing.listing import Text, expression, number, options
-from ..compiler.printing.spelling import called, shown
+from ..compiler.printing.spelling import shown
 from ..core.context import Scope, mode
 from ..core.graph import FREED
 from ..core.recording import Recorded
-from ..core.rules import deriv
 from ..core.tensor import Tensor
 from ..transforms import Graph, GraphNode, graph
+from .calls import add_calls
 from .from_program import add_body
 from .model import Box, Picture
 from .rules import local_rule, sign
+from .stage_text import UNKNOWN, few, literal, written
 
 FREED_BY, NOT_KEPT = "freed by backward", "not kept"
-
-#: An operand that a graph does not know: no gradient flows to it.
-UNKNOWN = object()
 
 #: The most stages whose calls of `deriv` are made again to show what each of them gives.
 STEPPED = 5000
@@ -80,8 +77,8 @@ class _Builder:
                 box.kind, box.inputs, box.expression = "port", (port,), shown(port.name)
             boxes[stage] = self.picture.add(box)
             if stage.node is not None and getattr(stage.node, "op", None) is not None:
-                self._calculus(stage, box, boxes)
                 self._inside(stage, box, boxes)
+        add_calls(g, boxes, self._operands, numbers=self.step)
 
     def _group(self, scopes: tuple[Scope, ...], group: int) -> int:
         """The group of the innermost of some scopes."""
@@ -112,34 +109,14 @@ class _Builder:
             operands = self._operands(operands[0])
         box.op, box.sign = op, sign(op, operands)
         box.expression = (
-            f"{_literal(operands[0])}[{stage.params['i']}]" if stage in moved else written(stage, operands)
+            f"{literal(operands[0])}[{stage.params['i']}]" if stage in moved else written(stage, operands)
         )
         if stage in moved or op == "getitem":
-            box.sign = box.expression[box.expression.find("[", len(_literal(operands[0]))) :]
+            box.sign = box.expression[box.expression.find("[", len(literal(operands[0]))) :]
         box.inputs = tuple(boxes[v] for v in operands if isinstance(v, GraphNode) and v in boxes)
         if node.op is not None:
             box.rule = local_rule(node.op)
         return box
-
-    def _calculus(self, stage: GraphNode, box: Box, boxes: dict[GraphNode, Box]) -> None:
-        """Write the call of `deriv`, and make it again for the numbers that it gives."""
-        if box.grad is None:
-            return
-        if stage.op == "item":
-            whole = box.inputs[0].name if box.inputs else "?"
-            box.call = f"d{whole}[{stage.params['i']}] += d{box.name}"
-            return
-        operands = self._operands(stage)
-        names = [_literal(v) for v in operands]
-        targets = [f"d{n}" if isinstance(v, GraphNode) else "_" for v, n in zip(operands, names, strict=True)]
-        args = [*names, "None"][:2]
-        if stage.node.op.variadic:
-            args = [f"({_few(names)}{',' * (len(names) == 1)})", "None"]
-        args += [f'"{called(stage.op)}"', *options(stage.op, _written(stage.params))]
-        left = f"{_few(targets)}{',' * (len(targets) == 1)}"
-        box.call = f"{left} = deriv(d{box.name}, {', '.join(args)})"
-        if self.step and isinstance(stage.node, Recorded):
-            box.given = _given(stage, boxes)
 
     def _inside(self, stage: GraphNode, box: Box, boxes: dict[GraphNode, Box]) -> None:
         """Open a gate of the user's, by recording it again on the values that entered it; or a program."""
@@ -147,7 +124,7 @@ class _Builder:
         operands = [boxes.get(v) if isinstance(v, GraphNode) else None for v in self._operands(stage)]
         if isinstance(body := stage.params.get("body"), Body):
             if body.families is not None:
-                box.expression = f"compiled({_few([_literal(v) for v in self._operands(stage)])})"
+                box.expression = f"compiled({few([literal(v) for v in self._operands(stage)])})"
             label = "compiled function" if body.families is not None else "scan"
             add_body(self.picture, body, self.picture.open_group(label, "scan", box.group, box), operands)
             return
@@ -197,67 +174,6 @@ def _opened(op: Any, stage: GraphNode) -> Graph | None:
     except Exception:  # whatever the user's function raises on Tensors: the gate stays closed
         return None
     return inner if len(inner) > len(operands) + 1 else None
-
-
-def _given(stage: GraphNode, boxes: dict[GraphNode, Box]) -> tuple[tuple[Box, Any], ...]:
-    """What the call of `deriv` gives to each operand that has a gradient."""
-    op, operands = stage.node.op, [v.value if isinstance(v, GraphNode) else v for v in stage.operands]
-    if any(v is None for v in operands) or stage.value is None:
-        return ()
-    values = [v if isinstance(v, Tensor | int | float | complex) else _tensor(v) for v in operands]
-    try:
-        with mode(record=False, grad=False):
-            x, y = (tuple(values), None) if op.variadic else (*values, None)[:2]
-            found = deriv(stage.grad, x, y, _Named(op), z=stage.value, **stage.params)
-    except Exception:  # an op that cannot be asked alone, such as a gate whose operands are freed
-        return ()
-    return tuple(
-        (boxes[v], g)
-        for v, g in zip(stage.operands, found, strict=False)
-        if isinstance(v, GraphNode) and v in boxes and g is not None and v.grad is not None
-    )
-
-
-class _Named:
-    """An op as `deriv` finds it, whatever its name."""
-
-    def __init__(self, entry: Any) -> None:
-        self.entry = entry
-
-
-def _tensor(array: Any) -> Any:
-    device = device_of(array)
-    return array if device is None else Tensor(array, device)
-
-
-def written(stage: GraphNode, operands: Sequence[Any]) -> str:
-    """The stage as an expression, as listings of programs write it."""
-    names = [_literal(v) for v in operands]
-    if len(names) > 6:
-        return f"{called(stage.op)}({_few(names)})"
-    try:
-        return expression(stage.op, [Text(name) for name in names], _written(stage.params)).text
-    except Exception:  # an op whose parameters have no text
-        return f"{called(stage.op)}({', '.join(names)})"
-
-
-def _written(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that have a text: programs and gates have none."""
-    return {k: v for k, v in params.items() if k not in ("body", "derivative", "use")}
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names if len(names) <= 6 else [*names[:2], "…", names[-1]])
-
-
-def _literal(v: Any) -> str:
-    """An operand as text: its name, a number, or an array by its shape."""
-    if isinstance(v, GraphNode):
-        return shown(v.name)
-    try:
-        return number(v).text
-    except TypeError:
-        return "…" if v is UNKNOWN else f"array{tuple(getattr(v, 'shape', ()))}"
 
 
 def _why_missing(node: Any) -> str:

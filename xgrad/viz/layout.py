@@ -36,16 +36,34 @@ class Level:
     """One group: its items, in columns and rows, and the wires between them with their bends.
 
     `unnamed` are values from outside that are not drawn inside, `left_out` counts wires that are not drawn.
+    `pairs` are the wires before `place` has run, which takes time: it is called for groups that are shown.
     """
 
     items: list[Item] = field(default_factory=list)
     wires: list[tuple[int, int, list[tuple[int, float]]]] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
     left_out: int = 0
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+    _is_placed: bool = False
+
+    def place(self) -> Level:
+        """Give every item its column and row, and every wire its bends, unless that is done."""
+        if self._is_placed or not self.items:
+            return self
+        igraph = _igraph()
+        graph = igraph.Graph(len(self.items), self.pairs, directed=True)
+        placed = graph.layout_sugiyama(hgap=1, vgap=1, maxiter=100)
+        for item, (row, column) in zip(self.items, placed.coords, strict=True):
+            item.column, item.row = round(column), round(row, 3)
+        for (start, end), bends in zip(self.pairs, placed.edge_routing, strict=True):
+            self.wires.append((start, end, [(round(column), round(row, 3)) for row, column in bends]))
+        _keep_apart(self.items)
+        self._is_placed = True
+        return self
 
 
 def levels(picture: Picture) -> list[Level]:
-    """The layout of every group."""
+    """Every group with its items and wires, which `place` lays out."""
     children = picture.children()
     found = [Level([Item(box) for box in children[number]]) for number in range(len(picture.groups))]
     place = {id(item.box): i for level in found for i, item in enumerate(level.items)}
@@ -62,7 +80,7 @@ def levels(picture: Picture) -> list[Level]:
                 outside[end.group][id(source), place[id(end)]] = source
     for number, level in enumerate(found):
         _name_outside(level, outside[number], wires[number])
-        _place(level, _few_into_one(picture, level, wires[number]))
+        level.pairs = _few_into_one(picture, level, wires[number])
     return found
 
 
@@ -98,16 +116,12 @@ def _name_outside(
     level.unnamed = list(unnamed)
 
 
-def _place(level: Level, wires: list[tuple[int, int]]) -> None:
-    if not level.items:
-        return
-    igraph = _igraph()
-    graph = igraph.Graph(len(level.items), wires, directed=True)
-    placed = graph.layout_sugiyama(hgap=1, vgap=1, maxiter=100)
-    for item, (row, column) in zip(level.items, placed.coords, strict=True):
-        item.column, item.row = round(column), row
-    for (start, end), bends in zip(wires, placed.edge_routing, strict=True):
-        level.wires.append((start, end, [(round(column), row) for row, column in bends]))
+def _keep_apart(items: list[Item]) -> None:
+    """Move down what overlaps with what is above: igraph averages layouts, and may bring two together."""
+    below: dict[int, float] = {}
+    for item in sorted(items, key=lambda item: item.row):
+        item.row = max(item.row, below.get(item.column, item.row))
+        below[item.column] = item.row + 1
 
 
 def _igraph() -> Any:
@@ -147,7 +161,7 @@ Size = Callable[[Item], tuple[float, float]]
 
 def compose(found: list[Level], number: int, open_groups: Collection[int], size: Size) -> Composed:
     """Place the items of a group, open groups in it included."""
-    level = found[number]
+    level = found[number].place()
     inside = [
         compose(found, item.box.opens, open_groups, size)
         if not item.outside and item.box.opens is not None and item.box.opens in open_groups

@@ -75,6 +75,8 @@ class Picture:
     boxes: list[Box] = field(default_factory=list)
     groups: list[Group] = field(default_factory=lambda: [Group("", "drawing", None)])
     notes: list[str] = field(default_factory=list)
+    #: the parameters that are drawn, as a tree, and their gradients
+    tree: Any = None
     #: wires from one time step to the next that the order of computation does not allow: next carry, carry
     back: list[tuple[Box, Box]] = field(default_factory=list)
 

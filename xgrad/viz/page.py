@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import re
+import zlib
 from collections.abc import Collection
 from html import escape
 from importlib.resources import files
 from typing import Any
 
+from .box_svg import form, source_line
 from .layout import GAP_X, GAP_Y, HEAD, PAD
 from .model import Box
-from .svg import STYLE, Writer, source_line
+from .style import STYLE
+from .svg import Writer
 
 #: The most boxes of a page, which then has about a megabyte; groups with more inside do not open.
 MOST = 2500
@@ -25,13 +28,13 @@ def page(writer: Writer, open_groups: Collection[int]) -> str:
     return (
         template.replace("/*STYLE*/", STYLE)
         .replace("<!--TITLE-->", escape(writer.source.title or "computation"))
-        .replace("<!--DATA-->", _safe(json.dumps(data, separators=(",", ":"))))
+        .replace("<!--DATA-->", _packed(data))
     )
 
 
-def _safe(text: str) -> str:
-    """JSON that cannot end the script element it is in, nor begin another or a comment."""
-    return re.sub("<(?=[!sS])", r"\\u003c", text).replace("</", "<\\/")
+def _packed(data: Any) -> str:
+    """Compressed JSON in base64: time steps are much alike; and no name in it can end the script element."""
+    return base64.b64encode(zlib.compress(json.dumps(data).encode(), 9)).decode()
 
 
 def _data(writer: Writer) -> dict[str, Any]:
@@ -56,11 +59,12 @@ def _data(writer: Writer) -> dict[str, Any]:
         if not opens[number]:
             levels.append(None)
             continue
+        level.place()
         levels.append(
             {
                 "items": [
-                    [i.box.id, i.outside, i.column, i.row, *writer.size(i)]
-                    + ([writer.item(i)] if i.outside else [])
+                    [i.box.id, i.outside, i.column, i.row, *writer.boxes.size(i)]
+                    + ([writer.boxes.item(i)] if i.outside else [])
                     for i in level.items
                 ],
                 "wires": level.wires,
@@ -81,7 +85,7 @@ def _data(writer: Writer) -> dict[str, Any]:
 
 
 def _box(writer: Writer, box: Box, sums: dict[int, list[Any]]) -> dict[str, Any]:
-    value, grad = writer.summary(box, False), writer.summary(box, True)
+    value, grad = writer.boxes.summary(box, False), writer.boxes.summary(box, True)
     return {
         "name": box.name,
         "text": box.text,
@@ -91,11 +95,12 @@ def _box(writer: Writer, box: Box, sums: dict[int, list[Any]]) -> dict[str, Any]
         "inputs": [b.id for b in box.inputs],
         "value": value.brief if value else box.missing,
         "grad": grad.brief if grad else "",
-        "about": writer.about(box)[1:],
+        "form": form(box),
+        "rule": box.rule,
         "call": box.call,
         "line": source_line(box.source),
         "given": sums.get(box.id, []),
-        "svg": writer.item_of(box, tip=False),  # the page makes the tip from `about`
+        "svg": writer.boxes.item_of(box, tip=False),  # the page makes the tip itself
     }
 
 

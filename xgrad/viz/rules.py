@@ -56,7 +56,7 @@ def _same(tree: ast.Lambda, rule: Any) -> bool:
 
 def sign(op: str, operands: tuple[Any, ...]) -> str:
     """What is written on a gate; one operand may be a number."""
-    plain = _SIGNS.get(op, op)
+    plain = _SIGNS.get(op) or shown(op)
     numbers = [isinstance(v, int | float) and not isinstance(v, bool) for v in operands]
     if len(operands) != 2 or sum(numbers) != 1:
         return plain
