@@ -7,7 +7,7 @@ import linecache
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..backends.dtypes import is_floating
 from ..compiler.printing.spelling import shown
@@ -15,26 +15,11 @@ from ..core.context import no_grad
 from ..core.pytree import flatten, paths
 from ..core.tensor import Tensor
 from ..namespace import asarray
-from .backward_stages import BackwardStage, Contribution, is_part
+from .backward_stages import BackwardStage, is_part
 from .graph_text import expression
 from .graph_view import Graph, GraphNode, graph
 from .lifting import parameter_names
-from .slips import KINDS, operands, partial_sums, rule, sum_of, variants
-
-#: How many rules are called at most to try slips in stages whose own gradient was not given.
-TRIALS = 20_000
-
-
-class Cause(NamedTuple):
-    """A slip that gives exactly the wrong numbers: its kind, what it says, and the step it is made in."""
-
-    kind: str
-    text: str
-    step: BackwardStage
-
-    def __str__(self) -> str:
-        return self.text
-
+from .slip_search import Cause, SlipSearch
 
 @dataclass(frozen=True)
 class Difference:
@@ -208,38 +193,30 @@ def _flat(gradients: Any, names: Sequence[str]) -> dict[str, Tensor]:
 class _Check:
     """One comparison: the graph, the steps of its backward pass, and the gradients by hand."""
 
-    def __init__(
-        self, g: Graph, steps: list[BackwardStage], mine: dict[str, Tensor], rtol: float | None
-    ) -> None:
-        self.steps, self.mine, self.rtol = steps, mine, rtol
-        self.arriving: dict[GraphNode, list[tuple[BackwardStage, Contribution]]] = {}
-        for step in steps:
-            for c in step.contributions:
-                # taking a part of a tuple is no step: what arrives there goes on
-                self.arriving.setdefault(c.stage, []).append((step, c))
-        self.output = g.output
-        self.tried = 0
+    def __init__(self, g: Graph, steps: list[BackwardStage], mine: dict[str, Tensor], rtol: float | None) -> None:
+        self.rtol = rtol
+        last = {c.stage: i for i, step in enumerate(steps) for c in step.contributions}
         with_gradient = [stage for stage in g if stage.grad is not None]
-        order = {step.stage: i for i, step in enumerate(steps)}
-        last = {stage: order[found[-1][0].stage] for stage, found in self.arriving.items()}
-        self.ordered = sorted(with_gradient, key=lambda stage: last.get(stage, -1))
-        self.named = {f"d{stage.name}": stage for stage in self.ordered}
+        ordered = sorted(with_gradient, key=lambda stage: last.get(stage, -1))
+        self.named = {f"d{stage.name}": stage for stage in ordered}
+        self.unknown = tuple(name for name in mine if name not in self.named)
+        given = {stage: mine[name] for name, stage in self.named.items() if name in mine}
+        self.search = SlipSearch(g.nodes, steps, given, self.close)
 
     def result(self) -> DerivationCheck:
-        right: list[str] = []
+        right: list[GraphNode] = []
         wrong = None
-        for name, stage in self.named.items():
-            if name not in self.mine:
-                continue
-            if not self.close(self.mine[name], stage.grad, stage):
-                wrong = self.difference(name, stage, right)
+        for stage, given in self.search.given.items():
+            if not self.close(given, stage.grad, stage):
+                wrong = self.difference(stage, given, right)
                 break
-            right.append(name)
-        unknown = tuple(name for name in self.mine if name not in self.named)
+            right.append(stage)
         missing = tuple(
-            name for name, stage in self.named.items() if name not in self.mine and not is_part(stage)
+            name
+            for name, stage in self.named.items()
+            if stage not in self.search.given and not is_part(stage)
         )
-        return DerivationCheck(tuple(right), wrong, unknown, missing)
+        return DerivationCheck(tuple(f"d{stage.name}" for stage in right), wrong, self.unknown, missing)
 
     def close(self, given: Any, right: Any, stage: GraphNode) -> bool:
         """Whether two values of the gradient of `stage` agree, up to rounding; a NaN agrees with a NaN."""
@@ -251,109 +228,29 @@ class _Check:
 
     def allowed(self, given: Any, right: Any, stage: GraphNode) -> float:
         """The difference that is allowed: relative to the largest element, and to what is added up."""
-        eps = max(float(self.eps(v)) for v in (given, right))
-        rtol = self.rtol if self.rtol is not None else 100 * eps**0.5 if eps > 1e-10 else 1e-6
-        size = max((_largest(v) for v in (given, right)), default=0.0)
-        parts = [_largest(v) for step, c in self.arriving.get(stage, ()) for v in (c.value, step.dz)]
-        return rtol * size + 1e3 * eps * max(parts, default=0.0)
+        rtol, eps = max(_precision(v) for v in (given, right))
+        size = max(_largest(v) for v in (given, right))
+        parts = [_largest(v) for step, c in self.search.arriving.get(stage, ()) for v in (c.value, step.dz)]
+        return (self.rtol or rtol) * size + 1e3 * eps * max(parts, default=0.0)
 
-    @staticmethod
-    def eps(v: Any) -> float:
-        """The rounding error of a value; that of the default for integers."""
-        itemsize = v.dtype.itemsize // (2 if "complex" in v.dtype.name else 1)
-        return {2: 1e-3, 4: 1.2e-7}.get(itemsize if is_floating(v.dtype) else 8, 2.3e-16)
-
-    def difference(self, name: str, stage: GraphNode, right: Sequence[str]) -> Difference:
-        """What is wrong with the gradient `name` of `stage`, where those of `right` are right."""
-        given, correct = self.mine[name], stage.grad
-        steps = tuple(step for step, _ in self.arriving.get(stage, ()))
+    def difference(self, stage: GraphNode, given: Any, right: Sequence[GraphNode]) -> Difference:
+        """What is wrong with the gradient `given` of `stage`, where those of `right` are right."""
+        correct: Any = stage.grad
+        steps = tuple(step for step, _ in self.search.arriving.get(stage, ()))
         with warnings.catch_warnings():  # a slip may leave the domain of a function
             warnings.simplefilter("ignore")
-            causes = self.causes(stage, given, set(right))
-        assert correct is not None
+            causes = self.search.causes(stage, set(right))
+        name = f"d{stage.name}"
         if given.shape != correct.shape:
             return Difference(name, None, given.shape, correct.shape, steps, causes)
         index = _worst(given, correct)
         return Difference(name, index, given[index].item(), correct[index].item(), steps, causes)
 
-    def causes(self, stage: GraphNode, given: Any, right: set[str]) -> tuple[Cause, ...]:
-        """The single slips that make the gradient of `stage` the one given; the nearest ones only."""
-        for at in self.unchecked(stage, right):
-            found: list[Cause] = []
-            for step, kind, text, value in self.trials(at):
-                if self.tried > TRIALS:
-                    return ()
-                moved = value if at is stage else self.moved(at, value, stage)
-                if (
-                    moved is not None
-                    and self.close(moved, given, stage)
-                    and not self.close(value, at.grad, at)
-                ):
-                    found.append(Cause(kind, text, step))
-            if found:
-                unique: dict[str, Cause] = {}
-                for cause in found:
-                    unique.setdefault(cause.text, cause)
-                return tuple(sorted(unique.values(), key=lambda cause: KINDS.index(cause.kind)))
-        return self.multiple(stage, given)
 
-    def multiple(self, stage: GraphNode, given: Any) -> tuple[Cause, ...]:
-        """The cause of a gradient that is a multiple of the right one, if it is."""
-        right: Any = stage.grad
-        if given.shape != right.shape or given.size < 2 or not self.arriving.get(stage):
-            return ()
-        worst = _index_of_largest(abs(right))
-        ratio = given[worst] / right[worst]
-        if float(abs(ratio)) == 0 or not self.close(right * ratio, given, stage):
-            return ()
-        text = f"d{shown(stage.name)} is {ratio.item():.6g} times what it must be: a factor is wrong"
-        return (Cause("factor", text, self.arriving[stage][-1][0]),)
-
-    def unchecked(self, stage: GraphNode, right: set[str]) -> Iterator[GraphNode]:
-        """`stage`, then the stages that its gradient comes from, up to those known to be right."""
-        seen, queue = {stage}, [stage]
-        while queue:
-            at = queue.pop(0)
-            yield at
-            for step, _ in self.arriving.get(at, ()):
-                source = step.stage
-                if source not in seen and f"d{source.name}" not in right and source is not self.output:
-                    seen.add(source)
-                    queue.append(source)
-
-    def trials(self, at: GraphNode) -> Iterator[tuple[BackwardStage, str, str, Any]]:
-        """What the gradient of `at` would be after each single slip."""
-        arriving = self.arriving.get(at, [])
-        for step, (kind, text, value) in partial_sums(arriving):
-            yield step, kind, text, value
-        for i, (step, c) in enumerate(arriving):
-            rest = [other.value for j, (_, other) in enumerate(arriving) if j != i]
-            for kind, text, value in variants(step, c, self.steps if len(self.steps) <= 100 else ()):
-                try:
-                    yield step, kind, text, sum_of([value, *rest])
-                except (ValueError, TypeError):  # this wrong value cannot be added
-                    continue
-        if len(arriving) > 1:
-            whole = at.grad
-            assert whole is not None
-            yield arriving[-1][0], "sign", f"d{shown(at.name)} has the wrong sign", -whole
-
-    def moved(self, at: GraphNode, value: Any, stage: GraphNode) -> Any:
-        """The gradient of `stage` if that of `at` is `value`; None where that cannot be computed."""
-        if at.grad is None or value.shape != at.grad.shape:
-            return None
-        change: dict[GraphNode, Any] = {at: value - at.grad}
-        for step in self.steps:
-            if step.stage not in change or step.stage is stage:
-                continue
-            if isinstance(step.dz, tuple):
-                return None
-            self.tried += 1
-            found = rule(step, change[step.stage], operands(step), step.stage.value)
-            for c in step.contributions:
-                g = found[c.operand]
-                change[c.stage] = change[c.stage] + g if c.stage in change else g
-        return stage.grad + change[stage] if stage in change else None
+def _precision(v: Any) -> tuple[float, float]:
+    """The relative difference that is allowed for a dtype, and its rounding error; integers count as float64."""
+    itemsize = v.dtype.itemsize // (2 if "complex" in v.dtype.name else 1)
+    return {2: (2e-2, 1e-3), 4: (1e-3, 1.2e-7)}.get(itemsize if is_floating(v.dtype) else 8, (1e-6, 2.3e-16))
 
 
 def _largest(v: Any) -> float:

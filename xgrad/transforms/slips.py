@@ -1,14 +1,16 @@
 """The usual slips in a derivation by hand: what a step gives if one is made in it.
 
-Each variant is a wrong value for one contribution of a step, with the kind of the slip and what it says.
+Each variant is a wrong value for one contribution of a step, with the kind of the slip and what it says. The
+value is computed when it is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate, combinations
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..compiler.printing.spelling import shown
 from ..core.rules import deriv
@@ -16,43 +18,44 @@ from ..core.tensor import Tensor
 from ..namespace import asarray, broadcast_to, matmul, mean, ones_like, sum
 from ..ops.linalg import MATMUL
 from .backward_stages import BackwardStage, Contribution
+from .wrong_formulas import wrong_formulas
+
+if TYPE_CHECKING:
+    from .graph_view import GraphNode
 
 #: The kinds of slips; where several give the same numbers, they are named in this order.
-KINDS = ("overwritten", "sign", "broadcast", "transpose", "point", "factor", "operand")
+KINDS = ("overwritten", "sign", "broadcast", "transpose", "shape", "formula", "point", "factor", "operand")
 
 #: Ops that move or add up elements, which have no local slope.
-_MOVING = frozenset(
+MOVING = frozenset(
     ("+", "-", "neg", "none", "reshape", "transpose", "broadcast_to", "getitem", "concat", "stack")
 )
 
 
 class Variant(NamedTuple):
-    """A wrong value for a contribution: the kind of slip, what it says, and the value."""
+    """A wrong value for a contribution: the kind of slip, what it says, and how the value is computed."""
 
     kind: str
     text: str
-    value: Any
+    value: Callable[[], Any]
 
 
-def variants(step: BackwardStage, c: Contribution, others: Sequence[BackwardStage] = ()) -> Iterator[Variant]:
-    """Wrong values for the contribution `c` of `step`; `others` are steps whose gradients may be mistaken."""
-    yield Variant("sign", f"{_d(c)} has the wrong sign", -c.value)
+def attempt(variant: Variant) -> Any:
+    """The value of a variant; None where the shapes do not fit."""
+    try:
+        return variant.value()
+    except (ValueError, TypeError, IndexError, ZeroDivisionError):
+        return None
+
+
+def variants(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+    """Wrong values for the contribution `c` of `step`, in the same order for all steps of the same form."""
+    yield Variant("sign", f"{_d(c)} has the wrong sign", lambda: -c.value)
     if isinstance(step.dz, tuple):
         return
-    for family in (_unsummed, _transposed, _at_another_point, _of_another_operand, _without_a_factor):
-        yield from _valid(family(step, c))
-    yield from _valid(_of_another_gradient(step, c, others))
-
-
-def _valid(found: Iterator[Variant]) -> Iterator[Variant]:
-    """The variants whose shapes fit."""
-    while True:
-        try:
-            yield next(found)
-        except StopIteration:
-            return
-        except (ValueError, TypeError, IndexError):  # the shapes of this family do not fit
-            return
+    for family in (_unsummed, _transposed, wrong_formulas, _at_another_point, _exchanged, _factors):
+        for kind, text, value in family(step, c):
+            yield Variant(kind, text, value)
 
 
 def _d(c: Contribution) -> str:
@@ -76,48 +79,63 @@ def rule(step: BackwardStage, dz: Any, values: Sequence[Any], z: Any = None) -> 
     return deriv(dz, values[0], values[1] if len(values) > 1 else None, entry, z=z, **params)
 
 
-def _unsummed(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+def with_dz(step: BackwardStage, dz: Any) -> BackwardStage:
+    """The step with another gradient of its output."""
+    found = rule(step, dz, operands(step), step.stage.value)
+    return replace(step, dz=dz, contributions=tuple(replace(c, value=found[c.operand]) for c in step.contributions))
+
+
+# Sums over broadcast axes
+
+
+def _unsummed(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     """The gradient of a broadcast operand without its sum, or with another sum."""
-    dz, values = step.dz, operands(step)
-    if not step.stage.node.op.elementwise or c.value.shape == dz.shape:
+    dz, values, shape = step.dz, operands(step), c.value.shape
+    if step.stage.node.op.elementwise and shape != dz.shape:
+        spread = [broadcast_to(asarray(v), dz.shape) for v in values]
+        full = lambda: rule(step, dz, spread)[c.operand]
+        whole = dz.shape
+    elif step.stage.node.op is MATMUL and 2 <= len(shape) < dz.ndim:
+        other = values[1 - c.operand]
+        full = lambda: matmul(dz, other.mT) if c.operand == 0 else matmul(other.mT, dz)
+        whole = (*dz.shape[:-2], *shape[-2:])
+    else:
         return
-    spread = [broadcast_to(asarray(v), dz.shape) for v in values]
-    full = rule(step, dz, spread)[c.operand]
-    shape = c.value.shape
-    text = f"{_name(c.stage)} of shape {shape} was broadcast to {dz.shape}, so {_d(c)} is a sum over axis"
-    added = range(dz.ndim - len(shape))
-    stretched = [i for i in range(len(added), dz.ndim) if shape[i - len(added)] != dz.shape[i]]
+    added = range(len(whole) - len(shape))
+    stretched = [i for i in range(len(added), len(whole)) if shape[i - len(added)] != whole[i]]
     axes = (*added, *stretched)
-    which = f"{text} {', '.join(map(str, axes))}"
-    yield Variant("broadcast", f"{which}, which is missing", full)
-    yield Variant("broadcast", f"{which}; a mean was taken instead", _fit(mean(full, axis=axes), shape))
-    for wrong in combinations(range(dz.ndim), len(axes)):
-        other = sum(full, axis=wrong)
-        if wrong != axes and prod(other.shape) == prod(shape):
-            yield Variant("broadcast", f"{which}, not over {', '.join(map(str, wrong))}", _fit(other, shape))
+    which = (
+        f"{_name(c.stage)} of shape {shape} was broadcast, so {_d(c)} is a sum over "
+        f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
+    )
+    yield "broadcast", f"{which}, which is missing", full
+    yield "broadcast", f"{which}; a mean was taken instead", lambda: mean(full(), axis=axes).reshape(shape)
+    for wrong in combinations(range(len(whole)), len(axes)):
+        if wrong != axes and prod(n for i, n in enumerate(whole) if i not in wrong) == prod(shape):
+            text = f"{which}, not over {', '.join(map(str, wrong))}"
+            yield "broadcast", text, lambda wrong=wrong: sum(full(), axis=wrong).reshape(shape)
     for count in range(1, len(axes)):
         for some in combinations(axes, count):
-            yield Variant("broadcast", f"{which}, not over {some} alone", sum(full, axis=some))
+            text = f"{which}, not over {', '.join(map(str, some))} alone"
+            yield "broadcast", text, lambda some=some: sum(full(), axis=some)
     if len(axes) == 1:
-        first = full.take(0, axis=axes[0])
-        yield Variant("broadcast", f"{which}; only the first of them was taken", _fit(first, shape))
+        first = lambda: full().take(asarray([0]), axis=axes[0]).reshape(shape)
+        yield "broadcast", f"{which}; only the first of them was taken", first
 
 
-def _fit(x: Any, shape: tuple[int, ...]) -> Any:
-    return x.reshape(shape)
+# Transposes
 
 
-def _transposed(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
-    entry, g = step.stage.node.op, c.value
-    if entry.name == "transpose":
-        yield Variant("transpose", f"{_d(c)} is not transposed back", step.dz)
-    if entry is MATMUL:
+def _transposed(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    if step.stage.node.op.name == "transpose":
+        yield "transpose", f"{_d(c)} is not transposed back", lambda: step.dz
+    if step.stage.node.op is MATMUL:
         yield from _products(step, c)
-    if g.ndim >= 2:
-        yield Variant("transpose", f"{_d(c)} is transposed", _T(g))
+    if c.value.ndim >= 2:
+        yield "transpose", f"{_d(c)} is transposed", lambda: c.value.mT
 
 
-def _products(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+def _products(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     """The products of the gradient and the other operand, in both orders, with and without transposes."""
     other = 1 - c.operand
     y, name, dz_name = operands(step)[other], _name(step.stage.operands[other]), f"d{_name(step.stage)}"
@@ -125,143 +143,154 @@ def _products(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
     for left, a in ((dz_name, step.dz), (f"{dz_name}.T", _T(step.dz))):
         for second, b in ((name, y), (f"{name}.T", _T(y))):
             for text, p, q in ((f"{left} @ {second}", a, b), (f"{second} @ {left}", b, a)):
-                if text == right:
-                    continue
-                try:
-                    value = matmul(p, q)
-                except ValueError:
-                    continue
-                kind = "a transpose is missing" if text.count(".T") == 0 else "a transpose is misplaced"
-                yield Variant("transpose", f"{kind}: {_d(c)} is {right}, not {text}", value)
+                if text != right:
+                    slip = "a transpose is missing" if ".T" not in text else "a transpose is misplaced"
+                    full = f"{slip}: {_d(c)} is {right}, not {text}"
+                    yield "transpose", full, lambda p=p, q=q: matmul(p, q)
 
 
 def _T(x: Any) -> Any:
     return x.mT if x.ndim >= 2 else x
 
 
-def _at_another_point(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+# Slopes at the wrong place, and of the wrong operand
+
+
+def _at_another_point(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     """The slope of a function of one operand at the output in place of the input, or the reverse."""
     entry, z = step.stage.node.op, step.stage.value
-    if len(step.stage.operands) != 1 or entry.name in _MOVING or z is None or z.shape != c.value.shape:
+    if len(step.stage.operands) != 1 or entry.name in MOVING or z is None or z.shape != c.value.shape:
         return
     (x,) = operands(step)
     given, made = _name(step.stage.operands[0]), _name(step.stage)
     if entry.uses_z:
-        yield Variant(
-            "point",
-            f"the derivative of {entry.name} in terms of its output, {made}, is taken at its input, {given}",
-            rule(step, step.dz, [x], z=x)[0],
-        )
-    yield Variant(
-        "point",
-        f"the derivative of {entry.name} is taken at its output, {made}, instead of its input, {given}",
-        rule(step, step.dz, [z])[0],
-    )
+        text = f"the derivative of {entry.name} in terms of its output, {made}, is taken at its input, {given}"
+        yield "point", text, lambda: rule(step, step.dz, [x], z=x)[0]
+    text = f"the derivative of {entry.name} is taken at its output, {made}, instead of its input, {given}"
+    yield "point", text, lambda: rule(step, step.dz, [z])[0]
 
 
-def _of_another_operand(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+def _exchanged(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     for other in step.contributions:
         if other.stage is not c.stage:
-            yield Variant(
-                "operand", f"{_d(c)} is the gradient of the wrong operand: it is {_d(other)}", other.value
-            )
+            text = f"{_d(c)} is the gradient of the wrong operand: it is {_d(other)}"
+            yield "operand", text, lambda other=other: other.value
     values = operands(step)
     if len(values) == 2 and not step.stage.node.op.variadic:
         mine, other_name = (_name(step.stage.operands[i]) for i in (c.operand, 1 - c.operand))
-        yield Variant(
-            "operand",
-            f"{_d(c)} uses the wrong operand: {mine} and {other_name} are exchanged",
-            rule(step, step.dz, values[::-1])[c.operand],
-        )
+        text = f"{_d(c)} uses the wrong operand: {mine} and {other_name} are exchanged"
+        yield "operand", text, lambda: rule(step, step.dz, values[::-1])[c.operand]
 
 
-def _without_a_factor(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+def elsewhere(
+    step: BackwardStage, c: Contribution, others: Sequence[GraphNode]
+) -> Iterator[Variant]:
+    """The rule with the value or the gradient of another stage, as with h_t for h_{t-1}."""
+    if isinstance(step.dz, tuple) or step.stage.node.op.variadic:
+        return
+    made, entry, uses = step.stage, step.stage.node.op, f"{_d(c)} uses the wrong"
+    values, right = operands(step), value_read(step, c)
+    for other in others:
+        v, g = other.value, other.grad
+        if g is not None and other is not made and g.shape == step.dz.shape:
+            text = f"{uses} gradient: d{_name(other)} where d{_name(made)} belongs"
+            yield Variant("operand", text, lambda g=g: rule(step, g, values, made.value)[c.operand])
+        if v is None or entry.name in MOVING:
+            continue
+        if other is not right and v.shape == getattr(right, "shape", None):
+            text = f"{uses} value: {_name(other)} where {_name(right)} belongs"
+            yield Variant("operand", text, lambda v=v: with_value(step, c, v))
+        if entry.uses_z and other is not made and v.shape == made.shape:
+            text = f"{uses} value: {_name(other)} where {_name(made)} belongs"
+            yield Variant("operand", text, lambda v=v: with_output(step, c, v))
+
+
+def value_read(step: BackwardStage, c: Contribution) -> Any:
+    """The operand that the contribution `c` is computed from: the other one, or the only one."""
+    return step.stage.operands[1 - c.operand if len(step.stage.operands) == 2 else 0]
+
+
+def output_read(step: BackwardStage, c: Contribution) -> GraphNode:
+    """The stage itself, for rules in terms of the output."""
+    return step.stage
+
+
+def with_value(step: BackwardStage, c: Contribution, v: Any) -> Any:
+    """The contribution `c` with another value of the operand that it is computed from."""
+    values = operands(step)
+    values[1 - c.operand if len(values) == 2 else 0] = v
+    return rule(step, step.dz, values)[c.operand]
+
+
+def with_output(step: BackwardStage, c: Contribution, v: Any) -> Any:
+    """The contribution `c` with another value of the output."""
+    return rule(step, step.dz, operands(step), v)[c.operand]
+
+
+# Factors
+
+
+def _factors(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     dz, g, made = step.dz, c.value, f"d{_name(step.stage)}"
     values = operands(step)
-    if step.stage.node.op.name not in _MOVING:
+    if step.stage.node.op.name not in MOVING:
         if dz.shape == g.shape or prod(dz.shape) == 1:
-            slope = "the local derivative"
-            yield Variant("factor", f"a factor is forgotten: {slope} in {_d(c)}", _spread(dz, g.shape))
-        yield Variant(
-            "factor",
-            f"a factor is forgotten: the gradient of the output, {made}, in {_d(c)}",
-            rule(step, ones_like(dz), values)[c.operand],
-        )
-    z = step.stage.value
-    if step.stage.node.op.uses_z and len(values) == 1 and z is not None and z.shape == dz.shape:
-        for name, value in ((f"the output, {_name(step.stage)}", z), (f"1 - {_name(step.stage)}", 1 - z)):
-            yield Variant("factor", f"a factor is forgotten: {_d(c)} is just {made} times {name}", dz * value)
-    for name, factor in _constants(step, c):
-        yield Variant("factor", f"a factor is forgotten: {name} in {_d(c)}", g / factor)
-        yield Variant("factor", f"a factor is one too many: {name} in {_d(c)}", g * factor)
+            text = f"a factor is forgotten: the local derivative in {_d(c)}"
+            yield "factor", text, lambda: dz if dz.shape == g.shape else broadcast_to(dz.reshape(()), g.shape)
+        text = f"a factor is forgotten: the gradient of the output, {made}, in {_d(c)}"
+        yield "factor", text, lambda: rule(step, ones_like(dz), values)[c.operand]
+    for number, name in _numbers(step, c).items():
+        yield "factor", f"a factor is forgotten: {name} in {_d(c)}", lambda n=number: g / n
+        yield "factor", f"a factor is one too many: {name} in {_d(c)}", lambda n=number: g * n
     for v, value in [*zip(step.stage.operands, values), (step.stage, step.stage.value), (None, dz)]:
-        if isinstance(value, Tensor) and value.shape == g.shape and not isinstance(v, int | float):
+        if isinstance(value, Tensor) and value.shape in (g.shape, ()):
             name = made if v is None else _name(v)
-            yield Variant("factor", f"a factor is one too many: {name} in {_d(c)}", g * value)
-            yield Variant("factor", f"a factor is forgotten: {name} in {_d(c)}", g / value)
+            yield "factor", f"a factor is one too many: {name} in {_d(c)}", lambda f=value: g * f
+            yield "factor", f"a factor is forgotten: {name} in {_d(c)}", lambda f=value: g / f
 
 
-def _spread(dz: Any, shape: tuple[int, ...]) -> Any:
-    return dz if dz.shape == shape else broadcast_to(dz.reshape(()), shape)
-
-
-def _constants(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, float]]:
-    """Numbers that occur in the rule of a step, and 2."""
-    found: dict[float, str] = {2.0: "2"}
+def _numbers(step: BackwardStage, c: Contribution) -> dict[float, str]:
+    """Factors that are often forgotten or one too many: 2, the numbers of a stage, and lengths of axes."""
+    found = {2.0: "2"}
     for v in step.stage.operands:
         if isinstance(v, int | float) and v not in (0, 1, -1):
             found.setdefault(float(v), str(v))
-    if c.value.size > 1 and step.dz.size < c.value.size:
-        ratio = c.value.size // max(step.dz.size, 1)
-        found.setdefault(float(ratio), f"1/{ratio}, as the mean of {ratio} elements has,")
-    yield from ((name, number) for number, name in found.items())
+    for shape in (c.value.shape, step.dz.shape, *(getattr(v, "shape", ()) for v in step.stage.operands)):
+        for n in (prod(shape), *shape):
+            if n > 2:
+                found.setdefault(float(n), f"{n}, the length of an axis or the number of elements,")
+    return found
 
 
-def _of_another_gradient(
-    step: BackwardStage, c: Contribution, others: Sequence[BackwardStage]
-) -> Iterator[Variant]:
-    """The rule applied to the gradient of another stage, or a product with another value."""
-    dz, values, made = step.dz, operands(step), f"d{_name(step.stage)}"
-    for other in others:
-        if other.stage is step.stage or isinstance(other.dz, tuple) or other.dz.shape != dz.shape:
-            continue
-        name = f"d{_name(other.stage)}"
-        yield Variant(
-            "operand",
-            f"{_d(c)} uses the wrong gradient: {name} where {made} belongs",
-            rule(step, other.dz, values)[c.operand],
-        )
-        value = other.stage.value
-        if step.stage.node.op.name == "*" and value is not None and value.shape == dz.shape == c.value.shape:
-            right = _name(step.stage.operands[1 - c.operand])
-            yield Variant(
-                "operand",
-                f"{_d(c)} uses the wrong operand: {_name(other.stage)} where {right} belongs",
-                dz * value,
-            )
+# Sums of contributions
 
 
 def partial_sums(
-    arriving: Sequence[tuple[BackwardStage, Contribution]],
+    arriving: Sequence[tuple[BackwardStage, Contribution]], whole: Any
 ) -> Iterator[tuple[BackwardStage, Variant]]:
-    """The sums of some of the contributions to a gradient: what is left if one is overwritten or left out."""
-    count = len(arriving)
-    if count < 2:
-        return
-    everything = range(count)
-    suffixes = [tuple(everything[i:]) for i in everything[1:]]  # an assignment overwrites what came before
-    if count <= 6:
-        others = [s for n in range(count - 1, 0, -1) for s in combinations(everything, n)]
+    """What is left of the gradient `whole` if some of its contributions are overwritten or forgotten."""
+    values, everything = [c.value for _, c in arriving], range(len(arriving))
+    left_out: list[Sequence[int]] = [everything[:i] for i in everything[1:]]  # `=` overwrites what came before
+    if len(values) <= 6:
+        subsets = [some for n in everything[1:] for some in combinations(everything, n)]
+        left_out += [some for some in subsets if some != tuple(range(len(some)))]
+        kept = [lambda some=some: sum_of([v for i, v in enumerate(values) if i not in some]) for some in left_out]
     else:
-        others = [tuple(j for j in everything if j != i) for i in everything] + [(i,) for i in everything]
-    for some in dict.fromkeys([*suffixes, *others]):
-        left = [i for i in everything if i not in some]
-        value = sum_of([arriving[i][1].value for i in some])
-        name, through = _d(arriving[0][1]), ", ".join(_name(arriving[i][0].stage) for i in left)
-        text = (
-            f"{name} is overwritten instead of added to (= for +=): what comes through {through} is missing"
-        )
-        yield arriving[some[0] if some in suffixes else left[0]][0], Variant("overwritten", text, value)
+        totals = list(accumulate(values))
+        kept = [lambda i=i: whole - totals[i - 1] for i in everything[1:]]
+        for i in everything:
+            left_out += [everything[i : i + 1], everything[i + 1 :]]
+            kept += [lambda i=i: whole - values[i], lambda i=i: totals[i]]
+    name = _d(arriving[0][1]) if arriving else ""
+    for n, (some, value) in enumerate(zip(left_out, kept)):
+        through = ", ".join(_name(arriving[i][0].stage) for i in some[:3])
+        through += f" and {len(some) - 3} others" if len(some) > 3 else ""
+        if n < len(values) - 1:
+            text = f"{name} is overwritten instead of added to (= for +=): what comes through {through} is missing"
+            yield arriving[len(some)][0], Variant("overwritten", text, value)
+        elif some:
+            text = f"a term of {name} is missing: what comes through {through}"
+            yield arriving[some[0]][0], Variant("overwritten", text, value)
 
 
 def sum_of(parts: Sequence[Any]) -> Any:

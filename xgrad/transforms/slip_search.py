@@ -1,0 +1,246 @@
+"""The search for the slip behind a wrong gradient: slips are made one by one, and what follows is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..compiler.printing.spelling import shown
+from ..core.backward import pull_back
+from ..core.forward import push_forward
+from ..core.tensor import Tensor
+from ..namespace import conj, cos, real, sum
+from .backward_stages import BackwardStage, Contribution, is_part
+from .graph_view import GraphNode
+from .repeated_lines import Slip, equations, following, in_every_run
+from .slips import KINDS, Variant, attempt, elsewhere, partial_sums, variants, with_dz
+
+#: How many slips are tried at most, and how many rules are called to make slips at every step of a loop.
+SLIPS, RULES = 50_000, 30_000
+#: How many stages before and after a stage are tried in place of its operands.
+NEAR = 40
+
+
+class Cause(NamedTuple):
+    """A slip that gives exactly the wrong numbers: its kind, what it says, and the step it is made in."""
+
+    kind: str
+    text: str
+    step: BackwardStage
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _Found(NamedTuple):
+    """A cause that fits, with how many of the given gradients it explains and how far it is from the first."""
+
+    explains: int
+    distance: int
+    cause: Cause
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        return -self.explains, self.distance, KINDS.index(self.cause.kind)
+
+
+#: Whether a value agrees with the gradient of a stage that was given.
+Close = Callable[[Any, Any, GraphNode], bool]
+
+
+class SlipSearch:
+    """The stages and steps of a backward pass, and the gradients that were derived by hand.
+
+    `given` are these by stage; `close` compares two values of the gradient of a stage.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[GraphNode],
+        steps: Sequence[BackwardStage],
+        given: Mapping[GraphNode, Any],
+        close: Close,
+    ) -> None:
+        self.stages, self.steps, self.given, self.close = stages, steps, given, close
+        self.place = {stage: i for i, stage in enumerate(stages)}
+        self.arriving: dict[GraphNode, list[tuple[BackwardStage, Contribution]]] = {}
+        for step in steps:
+            for c in step.contributions:
+                # taking a part of a tuple is no step: what arrives there goes on
+                self.arriving.setdefault(c.stage, []).append((step, c))
+        self.parts: dict[Any, list[GraphNode]] = {}
+        for stage in stages:
+            if is_part(stage):
+                self.parts.setdefault(stage.operands[0], []).append(stage)
+
+    def causes(self, wrong: GraphNode, right: set[GraphNode]) -> tuple[Cause, ...]:
+        """The single slips that give the gradient of `wrong`, where those of `right` are right.
+
+        Those that explain the most of the given gradients come first, then those nearest to `wrong`.
+        """
+        found = [*self.in_shape(wrong), *self.single(wrong, right)]
+        if max((f.explains for f in found), default=0) < len(self.given):
+            found += self.in_loops(wrong, right)
+        best: dict[str, Cause] = {}
+        for f in sorted(found, key=lambda f: f.order):
+            best.setdefault(f.cause.text, f.cause)
+        return tuple(best.values()) or self.multiple(wrong)
+
+    # A slip in one step
+
+    def single(self, wrong: GraphNode, right: set[GraphNode]) -> Iterator[_Found]:
+        """The slips in one step, of those that lead to `wrong` and come after the stages of `right`."""
+        given, upstream = self.given[wrong], list(self.upstream(wrong, right))
+        # <u, change of the gradient of `wrong`> = <J u, change of the gradient at a stage>, for one J u each
+        u = cos(_like(wrong.grad) + 1.0)
+        tangents = push_forward(list(map(_tensor, upstream)), [_tensor(wrong)], [u])[0]
+        moved = _product(u, given - wrong.grad) if given.shape == wrong.shape else None
+        tried = 0
+        for distance, (at, tangent) in enumerate(zip(upstream, tangents)):
+            for step, variant in self.trials(at):
+                tried += 1
+                if tried > SLIPS:
+                    return
+                value = attempt(variant)
+                if value is None or self.close(value, at.grad, at):
+                    continue
+                if at is not wrong:
+                    if value.shape != at.shape or moved is None:
+                        continue
+                    near = _product(tangent, value - at.grad)
+                    if not abs(near - moved) <= 1e-2 * (abs(near) + abs(moved)):
+                        continue
+                elif not self.close(value, given, wrong):
+                    continue
+                if explains := self.explained_by(at, value, wrong):
+                    yield _Found(explains, distance, Cause(variant.kind, variant.text, step))
+
+    def upstream(self, wrong: GraphNode, right: set[GraphNode]) -> Iterator[GraphNode]:
+        """`wrong`, then the stages that its gradient comes from, up to those of `right`; the nearest first."""
+        seen, queue = {wrong}, [wrong]
+        for at in queue:
+            yield at
+            for step, _ in self.arriving.get(at, ()):
+                for source in self.outputs(step):
+                    if source not in seen and source not in right and source in self.arriving:
+                        seen.add(source)
+                        queue.append(source)
+
+    def outputs(self, step: BackwardStage) -> list[GraphNode]:
+        """The stages whose gradients go into a step: its own, or its parts if it has several outputs."""
+        return self.parts.get(step.stage, [step.stage])
+
+    def trials(self, at: GraphNode) -> Iterator[tuple[BackwardStage, Variant]]:
+        """What the gradient of `at` would be after each single slip."""
+        arriving, whole = self.arriving[at], at.grad
+        yield from partial_sums(arriving, whole)
+        for step, c in arriving:
+            i = self.place[step.stage]
+            others = self.stages[max(0, i - NEAR) : i + NEAR]
+            for variant in (*variants(step, c), *elsewhere(step, c, others)):
+                yield step, variant if len(arriving) == 1 else variant._replace(value=_instead(whole, c, variant))
+        if len(arriving) > 1:
+            name = f"d{shown(at.name)}"
+            yield arriving[-1][0], Variant("sign", f"{name} has the wrong sign", lambda: -whole)
+            yield arriving[-1][0], Variant("transpose", f"{name} is transposed", lambda: whole.mT)
+
+    def explained_by(self, at: GraphNode, value: Any, wrong: GraphNode) -> int:
+        """How many given gradients a slip explains that makes `value` the gradient of `at`; 0 if not `wrong`."""
+        if value.shape != at.shape:
+            return 1
+        others = [stage for stage in self.given if stage is not at]
+        changes = pull_back([_tensor(at)], [value - at.grad], [_tensor(stage) for stage in others], free=False)
+        after = {at: value} | {stage: stage.grad + d for stage, d in zip(others, changes)}
+        return self.explained(after, wrong)
+
+    def explained(self, after: Mapping[GraphNode, Any], wrong: GraphNode) -> int:
+        """How many of the given gradients those `after` a slip agree with; 0 if that of `wrong` does not."""
+        fits = lambda stage: self.close(after.get(stage, stage.grad), self.given[stage], stage)
+        return len([stage for stage in self.given if fits(stage)]) if fits(wrong) else 0
+
+    # The same slip in every run of a line
+
+    def in_loops(self, wrong: GraphNode, right: set[GraphNode]) -> Iterator[_Found]:
+        """Slips made in every run of a line that ran several times, as in a loop through time."""
+        upstream = set(self.upstream(wrong, right))
+        by_stage = {step.stage: step for step in self.steps}
+        repeated = equations(self.stages)
+        next_run, calls = following(repeated), 0
+        for equation in repeated:
+            runs = [by_stage[stage] for stage in equation if stage in by_stage]
+            for k, c in enumerate(runs[-1].contributions if len(runs) > 1 else ()):
+                if c.stage not in upstream:
+                    continue
+                for variant, slip in in_every_run(runs, k, next_run):
+                    if calls > RULES:
+                        return
+                    after, count = self.rerun({step.stage: (k, slip) for step in runs})
+                    calls += count
+                    if after and (explains := self.explained(after, wrong)):
+                        text = f"{variant.text}; and so in all {len(runs)} runs of the line"
+                        yield _Found(explains, 0, Cause(variant.kind, text, runs[-1]))
+
+    def rerun(self, slips: Mapping[GraphNode, tuple[int, Slip]]) -> tuple[dict[GraphNode, Any], int]:
+        """The gradients that change if a slip is made in a contribution of some steps, and the rules called.
+
+        Empty where the values after a slip do not fit.
+        """
+        after: dict[GraphNode, Any] = {}
+        calls = 0
+        try:
+            for step in self.steps:
+                if step.stage not in after and step.stage not in slips:
+                    continue
+                calls += 1
+                here = with_dz(step, after[step.stage]) if step.stage in after else step
+                k, slip = slips.get(step.stage, (-1, None))
+                for i, (old, c) in enumerate(zip(step.contributions, here.contributions)):
+                    value = slip(here, c) if slip is not None and i == k else c.value
+                    if value.shape != old.value.shape:
+                        return {}, calls
+                    after[c.stage] = after.get(c.stage, c.stage.grad) + (value - old.value)
+        except (ValueError, TypeError, IndexError):
+            return {}, calls
+        return after, calls
+
+    # What is no slip in a rule
+
+    def in_shape(self, wrong: GraphNode) -> Iterator[_Found]:
+        """The right numbers in another shape."""
+        given, right = self.given[wrong], wrong.grad
+        if given.shape != right.shape and given.size == right.size and self.arriving.get(wrong):
+            if self.close(given.reshape(right.shape), right, wrong):
+                text = f"the numbers are right, but the shape must be {right.shape}, as that of {shown(wrong.name)}"
+                yield _Found(1, 0, Cause("shape", text, self.arriving[wrong][-1][0]))
+
+    def multiple(self, wrong: GraphNode) -> tuple[Cause, ...]:
+        """The cause of a gradient that is a multiple of the right one, if it is."""
+        given, right = self.given[wrong], wrong.grad
+        if given.shape != right.shape or given.size < 2 or not self.arriving.get(wrong):
+            return ()
+        ratio = _product(given, right) / _product(right, right)
+        if ratio == 0 or not self.close(right * ratio, given, wrong):
+            return ()
+        text = f"d{shown(wrong.name)} is {ratio:.6g} times what it must be: a factor is wrong"
+        return (Cause("factor", text, self.arriving[wrong][-1][0]),)
+
+
+def _instead(whole: Any, c: Contribution, variant: Variant) -> Callable[[], Any]:
+    """The gradient `whole` with the value of a variant instead of the contribution `c`."""
+    return lambda: whole - c.value + variant.value()
+
+
+def _tensor(stage: GraphNode) -> Tensor:
+    """The value of a stage, with its place in the graph."""
+    value: Any = stage.value
+    return Tensor(value.data, value.device, stage.node)
+
+
+def _like(x: Any) -> Any:
+    """0, 1, 2, ... in the shape and dtype of `x`."""
+    return x.xp.astype(x.xp.arange(x.size, device=x.device), x.dtype).reshape(x.shape)
+
+
+def _product(x: Any, y: Any) -> float:
+    """The inner product of two arrays; its real part."""
+    return float(real(sum(conj(x) * y)))

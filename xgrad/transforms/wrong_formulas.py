@@ -1,0 +1,101 @@
+"""Wrong formulas for the derivatives of common functions, as they are often written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..compiler.printing.spelling import shown
+from ..core.rules import deriv
+from .backward_stages import BackwardStage, Contribution
+from .graph_text import expression
+
+Slope = Callable[[Any, Any, Any], Any]
+
+#: By op and operand: the right derivative, then wrong ones, of the operands x and y and the output z.
+FORMULAS: dict[tuple[str, int], tuple[str, dict[str, Slope]]] = {
+    ("sigmoid", 0): (
+        "{z} * (1 - {z})",
+        {
+            "{z}": lambda x, y, z: z,
+            "1 - {z}": lambda x, y, z: 1 - z,
+            "1 - {z}**2": lambda x, y, z: 1 - z**2,
+            "{z} * (1 - {z}) * (1 - {z} * (1 - {z}))": lambda x, y, z: z * (1 - z) * (1 - z * (1 - z)),
+            "{x} * (1 - {x}) * (1 - {x} * (1 - {x}))": lambda x, y, z: x * (1 - x) * (1 - x * (1 - x)),
+            "({z} * (1 - {z}))**2": lambda x, y, z: (z * (1 - z)) ** 2,
+        },
+    ),
+    ("tanh", 0): (
+        "1 - {z}**2",
+        {
+            "1 - {z}": lambda x, y, z: 1 - z,
+            "{z}**2": lambda x, y, z: z**2,
+            "1 + {z}**2": lambda x, y, z: 1 + z**2,
+            "(1 - {z})**2": lambda x, y, z: (1 - z) ** 2,
+            "{z} * (1 - {z})": lambda x, y, z: z * (1 - z),
+            "(1 - {z}**2)**2": lambda x, y, z: (1 - z**2) ** 2,
+        },
+    ),
+    ("exp", 0): ("{z}", {"{x} * {z}": lambda x, y, z: x * z}),
+    ("log", 0): ("1 / {x}", {"{x}": lambda x, y, z: x, "1 / {x}**2": lambda x, y, z: x**-2}),
+    ("sqrt", 0): ("1 / (2 * {z})", {"{z} / 2": lambda x, y, z: z / 2, "1 / {x}": lambda x, y, z: 1 / x}),
+    ("square", 0): ("2 * {x}", {"{x}**2": lambda x, y, z: x**2, "2 * {x}**2": lambda x, y, z: 2 * x**2}),
+    ("reciprocal", 0): ("-1 / {x}**2", {"1 / {x}": lambda x, y, z: 1 / x, "-1 / {x}": lambda x, y, z: -1 / x}),
+    ("sin", 0): ("cos({x})", {"sin({x})": lambda x, y, z: z}),
+    ("cos", 0): ("-sin({x})", {"cos({x})": lambda x, y, z: z, "-cos({x})": lambda x, y, z: -z}),
+    ("relu", 0): ("1 where {x} > 0, else 0", {"{x}": lambda x, y, z: x, "{z}": lambda x, y, z: z}),
+    ("*", 0): ("{y}", {"{x}": lambda x, y, z: x, "1 / {y}": lambda x, y, z: 1 / y}),
+    ("*", 1): ("{x}", {"{y}": lambda x, y, z: y, "1 / {x}": lambda x, y, z: 1 / x}),
+    ("/", 0): ("1 / {y}", {"{y}": lambda x, y, z: y, "1 / {y}**2": lambda x, y, z: y**-2}),
+    ("/", 1): (
+        "-{x} / {y}**2",
+        {
+            "-{x} / {y}": lambda x, y, z: -x / y,
+            "{x} / {y}": lambda x, y, z: x / y,
+            "-1 / {y}**2": lambda x, y, z: -1 / y**2,
+            "1 / {y}**2": lambda x, y, z: 1 / y**2,
+            "-1 / {y}": lambda x, y, z: -1 / y,
+            "1 / {y}": lambda x, y, z: 1 / y,
+            "-{x}": lambda x, y, z: -x,
+            "{x}": lambda x, y, z: x,
+        },
+    ),
+    ("**", 0): (
+        "{y} * {x}**({y} - 1)",
+        {
+            "{x}**({y} - 1)": lambda x, y, z: x ** (y - 1),
+            "{y} * {x}**{y}": lambda x, y, z: y * z,
+            "({y} - 1) * {x}**({y} - 1)": lambda x, y, z: (y - 1) * x ** (y - 1),
+            "{x}**{y}": lambda x, y, z: z,
+            "{y} * {x}": lambda x, y, z: y * x,
+        },
+    ),
+}
+
+
+def wrong_formulas(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """The contribution `c` with wrong formulas for the derivative: kind, description and value."""
+    stage, dz, z = step.stage, step.dz, step.stage.value
+    name, axes = stage.node.op.name, stage.params
+    x, y = ([getattr(v, "value", v) for v in stage.operands] + [None])[:2]
+    names = [shown(getattr(v, "name", v)) for v in (*stage.operands, None)]
+    right, wrong = FORMULAS.get((name, c.operand), ("", {}))
+    respect = f" with respect to {names[c.operand]}" if len(stage.operands) > 1 else ""
+    for formula, slope in wrong.items():
+        of = f"the derivative of {expression(stage)}{respect} is {right}, not {formula}"
+        text = of.format(x=names[0], y=names[1], z=shown(stage.name))
+        yield "formula", text, lambda slope=slope: deriv(dz, (x, y)[c.operand], slope(x, y, z), "*")[0]
+    if name == "softmax":
+        of = "the derivative of softmax has terms of all elements, (dz - sum(dz * z)) * z: "
+        yield "formula", of + "z * (1 - z) is only its diagonal", lambda: dz * z * (1 - z)
+        yield "formula", of + "the sum is missing", lambda: dz * z
+    if name == "mean":
+        text = "the derivative of a mean is 1 / n for each of n elements: this is the one of a sum"
+        yield "formula", text, lambda: deriv(dz, x, None, "sum", **axes)[0]
+    if name == "sum":
+        text = "the derivative of a sum is 1 for each element: this is the one of a mean, 1 / n"
+        yield "formula", text, lambda: deriv(dz, x, None, "mean", **axes)[0]
+    if name in ("max", "min", "maximum", "minimum"):
+        text = f"{name} hands its gradient to the chosen element only: here all of them get it"
+        op = "sum" if name in ("max", "min") else "+"
+        yield "formula", text, lambda: deriv(dz, x, y, op, **axes)[c.operand]
