@@ -17,15 +17,27 @@ SOLUTIONS = runpy.run_path(str(EXERCISES / "solutions.py"))["SOLUTIONS"]
 
 #: What each exercise says: the gradient that is wrong, and the cause.
 SAYS = {
-    "01_multiply.py": ("dq is wrong: it is 3, but must be -4", "dq uses the wrong operand: q and z are exchanged"),
+    "01_multiply.py": (
+        "dq is wrong: it is 3, but must be -4",
+        "dq uses the wrong operand: q and z are exchanged",
+    ),
     "02_subtract.py": ("dgate is wrong: it is 1.5, but must be -1.5", "dgate has the wrong sign"),
     "03_staged.py": ("dx is wrong", "dx is overwritten instead of added to (= for +=)"),
-    "04_sigmoid.py": ("ddot is wrong", "the derivative of sigmoid in terms of its output, f, is taken at its input, dot"),
+    "04_sigmoid.py": (
+        "ddot is wrong",
+        "the derivative of sigmoid in terms of its output, f, is taken at its input, dot",
+    ),
     "05_tanh.py": ("da is wrong", "the derivative of tanh(a) is 1 - h**2, not 1 - h"),
     "06_mean.py": ("dsquare is wrong", "the derivative of a mean is 1 / n for each of n elements"),
     "07_matmul.py": ("dx is wrong", "a transpose is missing: dx is W.T @ dy, not W @ dy"),
-    "08_layer.py": ("db is wrong: it has shape (5, 4), but must have (4,)", "db is a sum over axis 0, which is missing"),
-    "09_gru.py": ("dz7 is wrong", "the derivative of sigmoid(z7) is z8 * (1 - z8), not z8 * (1 - z8) * (1 - z8 * (1 - z8))"),
+    "08_layer.py": (
+        "db is wrong: it has shape (5, 4), but must have (4,)",
+        "db is a sum over axis 0, which is missing",
+    ),
+    "09_gru.py": (
+        "dz7 is wrong",
+        "the derivative of sigmoid(z7) is z8 * (1 - z8), not z8 * (1 - z8) * (1 - z8 * (1 - z8))",
+    ),
     "10_through_time.py": ("dW is wrong", "dW uses the wrong value: h where h_2 belongs"),
 }
 

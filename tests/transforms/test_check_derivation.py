@@ -107,7 +107,7 @@ def test_a_slip_in_a_layer_is_named(name: str) -> None:
         ("dx", lambda g: g["dden"] * 0.04517665973091213, "overwritten"),
         ("dx", lambda g: g["dx"] - g["dnum"], "overwritten"),
         ("dtotal", lambda g: g["dden"] * -1.0, "factor"),
-        ("dy", lambda g: g["dnum"] * 0.01798620996209156 + g["dtotal"], "factor"),
+        ("dy", lambda g: g["dnum"] * 0.01798620996209156 + g["dtotal"], "formula"),
         ("dnum", lambda g: g["dden"], "operand"),
     ],
 )

@@ -21,6 +21,7 @@ from .graph_view import Graph, GraphNode, graph
 from .lifting import parameter_names
 from .slip_search import Cause, SlipSearch
 
+
 @dataclass(frozen=True)
 class Difference:
     """A gradient that is wrong: its name, the index of the worst element, and both numbers there.
@@ -89,7 +90,11 @@ class DerivationCheck:
     def __str__(self) -> str:
         lines = [str(self.wrong)] if self.wrong is not None else []
         if self.right:
-            lines.append(f"Right{' before it' if self.wrong is not None else ''}: {_list(self.right)}.")
+            count = f"{len(self.right)} gradient{'s' * (len(self.right) > 1)}"
+            label = (
+                "Right before it" if self.wrong is not None else f"All right, {count}" if self.ok else "Right"
+            )
+            lines.append(f"{label}: {_list(self.right)}.")
         for name in self.unknown:
             stages = [*self.right, *self.missing, *([self.wrong.name] if self.wrong else [])]
             near = difflib.get_close_matches(name, stages, n=2)
@@ -193,7 +198,9 @@ def _flat(gradients: Any, names: Sequence[str]) -> dict[str, Tensor]:
 class _Check:
     """One comparison: the graph, the steps of its backward pass, and the gradients by hand."""
 
-    def __init__(self, g: Graph, steps: list[BackwardStage], mine: dict[str, Tensor], rtol: float | None) -> None:
+    def __init__(
+        self, g: Graph, steps: list[BackwardStage], mine: dict[str, Tensor], rtol: float | None
+    ) -> None:
         self.rtol = rtol
         last = {c.stage: i for i, step in enumerate(steps) for c in step.contributions}
         with_gradient = [stage for stage in g if stage.grad is not None]

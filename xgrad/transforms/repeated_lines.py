@@ -68,12 +68,16 @@ def _a_run_off(
     if entry.name in MOVING or entry.variadic or isinstance(runs[-1].dz, tuple):
         return
     for read, with_other in ((value_read, with_value), (output_read, with_output))[: 1 + entry.uses_z]:
-        right = next((v for run in reversed(runs) if (v := read(run, run.contributions[k])) in neighbour), None)
+        right = next(
+            (v for run in reversed(runs) if (v := read(run, run.contributions[k])) in neighbour), None
+        )
         if right is not None:
             name, other = shown(runs[-1].contributions[k].stage.name), neighbour[right]
             text = f"d{name} uses the wrong value: {shown(other.name)} where {shown(right.name)} belongs"
 
-            def slip(step: BackwardStage, c: Contribution, read: Any = read, with_other: Any = with_other) -> Any:
+            def slip(
+                step: BackwardStage, c: Contribution, read: Any = read, with_other: Any = with_other
+            ) -> Any:
                 v = neighbour.get(read(step, c))
                 return c.value if v is None else with_other(step, c, v.value)
 

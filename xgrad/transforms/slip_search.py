@@ -138,7 +138,10 @@ class SlipSearch:
             i = self.place[step.stage]
             others = self.stages[max(0, i - NEAR) : i + NEAR]
             for variant in (*variants(step, c), *elsewhere(step, c, others)):
-                yield step, variant if len(arriving) == 1 else variant._replace(value=_instead(whole, c, variant))
+                yield (
+                    step,
+                    variant if len(arriving) == 1 else variant._replace(value=_instead(whole, c, variant)),
+                )
         if len(arriving) > 1:
             name = f"d{shown(at.name)}"
             yield arriving[-1][0], Variant("sign", f"{name} has the wrong sign", lambda: -whole)
@@ -149,7 +152,9 @@ class SlipSearch:
         if value.shape != at.shape:
             return 1
         others = [stage for stage in self.given if stage is not at]
-        changes = pull_back([_tensor(at)], [value - at.grad], [_tensor(stage) for stage in others], free=False)
+        changes = pull_back(
+            [_tensor(at)], [value - at.grad], [_tensor(stage) for stage in others], free=False
+        )
         after = {at: value} | {stage: stage.grad + d for stage, d in zip(others, changes)}
         return self.explained(after, wrong)
 

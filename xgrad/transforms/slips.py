@@ -82,7 +82,9 @@ def rule(step: BackwardStage, dz: Any, values: Sequence[Any], z: Any = None) -> 
 def with_dz(step: BackwardStage, dz: Any) -> BackwardStage:
     """The step with another gradient of its output."""
     found = rule(step, dz, operands(step), step.stage.value)
-    return replace(step, dz=dz, contributions=tuple(replace(c, value=found[c.operand]) for c in step.contributions))
+    return replace(
+        step, dz=dz, contributions=tuple(replace(c, value=found[c.operand]) for c in step.contributions)
+    )
 
 
 # Sums over broadcast axes
@@ -164,7 +166,9 @@ def _at_another_point(step: BackwardStage, c: Contribution) -> Iterator[tuple[st
     (x,) = operands(step)
     given, made = _name(step.stage.operands[0]), _name(step.stage)
     if entry.uses_z:
-        text = f"the derivative of {entry.name} in terms of its output, {made}, is taken at its input, {given}"
+        text = (
+            f"the derivative of {entry.name} in terms of its output, {made}, is taken at its input, {given}"
+        )
         yield "point", text, lambda: rule(step, step.dz, [x], z=x)[0]
     text = f"the derivative of {entry.name} is taken at its output, {made}, instead of its input, {given}"
     yield "point", text, lambda: rule(step, step.dz, [z])[0]
@@ -182,9 +186,7 @@ def _exchanged(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str,
         yield "operand", text, lambda: rule(step, step.dz, values[::-1])[c.operand]
 
 
-def elsewhere(
-    step: BackwardStage, c: Contribution, others: Sequence[GraphNode]
-) -> Iterator[Variant]:
+def elsewhere(step: BackwardStage, c: Contribution, others: Sequence[GraphNode]) -> Iterator[Variant]:
     """The rule with the value or the gradient of another stage, as with h_t for h_{t-1}."""
     if isinstance(step.dz, tuple) or step.stage.node.op.variadic:
         return
@@ -270,11 +272,15 @@ def partial_sums(
 ) -> Iterator[tuple[BackwardStage, Variant]]:
     """What is left of the gradient `whole` if some of its contributions are overwritten or forgotten."""
     values, everything = [c.value for _, c in arriving], range(len(arriving))
-    left_out: list[Sequence[int]] = [everything[:i] for i in everything[1:]]  # `=` overwrites what came before
+    left_out: list[Sequence[int]] = [
+        everything[:i] for i in everything[1:]
+    ]  # `=` overwrites what came before
     if len(values) <= 6:
         subsets = [some for n in everything[1:] for some in combinations(everything, n)]
         left_out += [some for some in subsets if some != tuple(range(len(some)))]
-        kept = [lambda some=some: sum_of([v for i, v in enumerate(values) if i not in some]) for some in left_out]
+        kept = [
+            lambda some=some: sum_of([v for i, v in enumerate(values) if i not in some]) for some in left_out
+        ]
     else:
         totals = list(accumulate(values))
         kept = [lambda i=i: whole - totals[i - 1] for i in everything[1:]]

@@ -40,7 +40,10 @@ FORMULAS: dict[tuple[str, int], tuple[str, dict[str, Slope]]] = {
     ("log", 0): ("1 / {x}", {"{x}": lambda x, y, z: x, "1 / {x}**2": lambda x, y, z: x**-2}),
     ("sqrt", 0): ("1 / (2 * {z})", {"{z} / 2": lambda x, y, z: z / 2, "1 / {x}": lambda x, y, z: 1 / x}),
     ("square", 0): ("2 * {x}", {"{x}**2": lambda x, y, z: x**2, "2 * {x}**2": lambda x, y, z: 2 * x**2}),
-    ("reciprocal", 0): ("-1 / {x}**2", {"1 / {x}": lambda x, y, z: 1 / x, "-1 / {x}": lambda x, y, z: -1 / x}),
+    ("reciprocal", 0): (
+        "-1 / {x}**2",
+        {"1 / {x}": lambda x, y, z: 1 / x, "-1 / {x}": lambda x, y, z: -1 / x},
+    ),
     ("sin", 0): ("cos({x})", {"sin({x})": lambda x, y, z: z}),
     ("cos", 0): ("-sin({x})", {"cos({x})": lambda x, y, z: z, "-cos({x})": lambda x, y, z: -z}),
     ("relu", 0): ("1 where {x} > 0, else 0", {"{x}": lambda x, y, z: x, "{z}": lambda x, y, z: z}),
@@ -63,7 +66,6 @@ FORMULAS: dict[tuple[str, int], tuple[str, dict[str, Slope]]] = {
     ("**", 0): (
         "{y} * {x}**({y} - 1)",
         {
-            "{x}**({y} - 1)": lambda x, y, z: x ** (y - 1),
             "{y} * {x}**{y}": lambda x, y, z: y * z,
             "({y} - 1) * {x}**({y} - 1)": lambda x, y, z: (y - 1) * x ** (y - 1),
             "{x}**{y}": lambda x, y, z: z,
