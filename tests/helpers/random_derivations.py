@@ -163,8 +163,8 @@ PAIRS = [
     binary(
         "xg.maximum({0}, {1})",
         np.maximum,
-        (lambda z, x, y: x > y, lambda z, x, y: y > x),
-        (0, "operand", lambda z, x, y: y > x),
+        (lambda z, x, y: 1.0 * (x > y), lambda z, x, y: 1.0 * (y > x)),
+        (0, "operand", lambda z, x, y: 1.0 * (y > x)),
         (1, "formula", lambda z, x, y: 1.0),
     ),
 ]
@@ -290,6 +290,13 @@ class Slip:
     def gradient(self) -> str:
         return f"d{self.stage.operands[self.operand]}"
 
+    def __str__(self) -> str:
+        stage = f"{self.stage.name} = {self.stage.gate.text.format(*self.stage.operands)}"
+        number = (
+            [rule for _, rule in self.stage.gate.slips[self.operand]].index(self.rule) if self.rule else ""
+        )
+        return f"{self.kind} {number} in {self.gradient} of {stage}"
+
 
 _numbers = count()
 
@@ -329,7 +336,7 @@ class Computation:
                     if slip.kind == "forgotten":
                         continue
                     rule, adds = slip.rule or rule, slip.kind != "overwritten"
-                g = np.asarray(rule(dz, z, *operands), dtype=np.float64)
+                g = np.asarray(rule(dz, z, *operands))
                 grads[name] = grads[name] + g if adds and name in grads else g
         return {f"d{name}": g for name, g in grads.items()}
 
@@ -366,7 +373,8 @@ def random_computation(rng: np.random.Generator, length: int) -> Computation:
             break
         _extend(made, rng)
     last = made.stages[-1].name if made.stages else "x0"
-    _add(made, TOTAL, (last,))
+    made.values["total"] = np.sum(made.values[last])
+    made.stages.append(Stage("total", TOTAL, (last,)))
     return made
 
 

@@ -69,7 +69,7 @@ SLIPS = {
     "V not transposed": ("dU", "transpose", "V.T"),
     "dh overwritten": ("dU", "overwritten", "missing"),
     "no slope": ("dU", "factor", "the local derivative"),
-    "no square": ("dU", "formula", "1 - h**2"),
+    "no square": ("dU", "formula", "is 1 - h_5**2, not 1 - h_5"),
     "slope at the state before": ("dU", "operand", "where"),
     "slope at the input": ("dU", "point", "at its input"),
     "sign": ("dU", "sign", "wrong sign"),

@@ -48,37 +48,43 @@ def following(found: Sequence[Sequence[GraphNode]]) -> dict[GraphNode, GraphNode
 
 
 def in_every_run(
-    runs: Sequence[BackwardStage], k: int, after: Mapping[GraphNode, GraphNode]
+    runs: Sequence[BackwardStage], last: Contribution, after: Mapping[GraphNode, GraphNode]
 ) -> Iterator[tuple[Variant, Slip]]:
-    """Slips in the `k`-th contribution of every run; the variant is that of the last run."""
-    last, c = runs[-1], runs[-1].contributions[k]
-    for n, variant in enumerate(variants(last, c)):
-        yield variant, lambda step, c, n=n: next(islice(variants(step, c), n, None)).value()
-    text = f"a term of d{shown(c.stage.name)} is missing: what comes through {shown(last.stage.name)}"
+    """Slips in the contribution to one operand in every run; `last` is that of the last run.
+
+    Each comes with the variant that it is in the last run, and raises ValueError where it cannot be made.
+    """
+    for n, variant in enumerate(variants(runs[-1], last)):
+        yield variant, lambda step, c, n=n: _nth(step, c, n)
+    text = f"a term of d{shown(last.stage.name)} is missing: what comes through {shown(runs[-1].stage.name)}"
     yield Variant("overwritten", text, lambda: None), lambda step, c: zeros_like(c.value)
-    yield from _a_run_off(runs, k, after)
-    yield from _a_run_off(runs, k, {y: x for x, y in after.items()})
+    yield from _a_run_off(runs, last, after)
+    yield from _a_run_off(runs, last, {y: x for x, y in after.items()})
+
+
+def _nth(step: BackwardStage, c: Contribution, n: int) -> Any:
+    variant = next(islice(variants(step, c), n, None), None)
+    if variant is None:
+        raise ValueError("this step is of another form")
+    return variant.value()
 
 
 def _a_run_off(
-    runs: Sequence[BackwardStage], k: int, neighbour: Mapping[GraphNode, GraphNode]
+    runs: Sequence[BackwardStage], last: Contribution, neighbour: Mapping[GraphNode, GraphNode]
 ) -> Iterator[tuple[Variant, Slip]]:
     """The value of the next or the previous run where that of this run belongs, such as h_t for h_{t-1}."""
     entry = runs[-1].stage.node.op
     if entry.name in MOVING or entry.variadic or isinstance(runs[-1].dz, tuple):
         return
     for read, with_other in ((value_read, with_value), (output_read, with_output))[: 1 + entry.uses_z]:
-        right = next(
-            (v for run in reversed(runs) if (v := read(run, run.contributions[k])) in neighbour), None
-        )
+        reads = [read(run, last) for run in reversed(runs)]
+        right = next((v for v in reads if v in neighbour), None)
         if right is not None:
-            name, other = shown(runs[-1].contributions[k].stage.name), neighbour[right]
-            text = f"d{name} uses the wrong value: {shown(other.name)} where {shown(right.name)} belongs"
+            other, name = shown(neighbour[right].name), shown(last.stage.name)
+            text = f"d{name} uses the wrong value: {other} where {shown(right.name)} belongs"
 
-            def slip(
-                step: BackwardStage, c: Contribution, read: Any = read, with_other: Any = with_other
-            ) -> Any:
+            def slip(step: BackwardStage, c: Contribution, read: Any = read, use: Any = with_other) -> Any:
                 v = neighbour.get(read(step, c))
-                return c.value if v is None else with_other(step, c, v.value)
+                return c.value if v is None else use(step, c, v.value)
 
             yield Variant("operand", text, lambda: None), slip

@@ -173,13 +173,13 @@ class SlipSearch:
         next_run, calls = following(repeated), 0
         for equation in repeated:
             runs = [by_stage[stage] for stage in equation if stage in by_stage]
-            for k, c in enumerate(runs[-1].contributions if len(runs) > 1 else ()):
+            for c in runs[-1].contributions if len(runs) > 1 else ():
                 if c.stage not in upstream:
                     continue
-                for variant, slip in in_every_run(runs, k, next_run):
+                for variant, slip in in_every_run(runs, c, next_run):
                     if calls > RULES:
                         return
-                    after, count = self.rerun({step.stage: (k, slip) for step in runs})
+                    after, count = self.rerun({step.stage: (c.operand, slip) for step in runs})
                     calls += count
                     if after and (explains := self.explained(after, wrong)):
                         text = f"{variant.text}; and so in all {len(runs)} runs of the line"
@@ -199,8 +199,8 @@ class SlipSearch:
                 calls += 1
                 here = with_dz(step, after[step.stage]) if step.stage in after else step
                 k, slip = slips.get(step.stage, (-1, None))
-                for i, (old, c) in enumerate(zip(step.contributions, here.contributions)):
-                    value = slip(here, c) if slip is not None and i == k else c.value
+                for old, c in zip(step.contributions, here.contributions):
+                    value = slip(here, c) if slip is not None and c.operand == k else c.value
                     if value.shape != old.value.shape:
                         return {}, calls
                     after[c.stage] = after.get(c.stage, c.stage.grad) + (value - old.value)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..compiler.printing.spelling import shown
 from ..core.rules import deriv
-from ..core.tensor import Tensor
 from ..namespace import asarray, broadcast_to, matmul, mean, ones_like, sum
 from ..ops.linalg import MATMUL
 from .backward_stages import BackwardStage, Contribution
@@ -90,12 +89,24 @@ def with_dz(step: BackwardStage, dz: Any) -> BackwardStage:
 # Sums over broadcast axes
 
 
+def _unreduced(step: BackwardStage, c: Contribution, values: Sequence[Any]) -> Any:
+    """What the rule of an elementwise op gives for these values before the sum over broadcast axes."""
+    spread = [broadcast_to(asarray(v), step.dz.shape) for v in values]
+    return rule(step, step.dz, spread)[c.operand]
+
+
+def _summed(step: BackwardStage, c: Contribution, full: Any) -> Any:
+    """The sum of `full` over the axes along which the operand was broadcast, if the op is elementwise."""
+    if not step.stage.node.op.elementwise or full.shape == c.value.shape:
+        return full
+    return deriv(full, c.stage.value, full, "+")[0]
+
+
 def _unsummed(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     """The gradient of a broadcast operand without its sum, or with another sum."""
     dz, values, shape = step.dz, operands(step), c.value.shape
     if step.stage.node.op.elementwise and shape != dz.shape:
-        spread = [broadcast_to(asarray(v), dz.shape) for v in values]
-        full = lambda: rule(step, dz, spread)[c.operand]
+        full = lambda: _unreduced(step, c, values)
         whole = dz.shape
     elif step.stage.node.op is MATMUL and 2 <= len(shape) < dz.ndim:
         other = values[1 - c.operand]
@@ -183,7 +194,16 @@ def _exchanged(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str,
     if len(values) == 2 and not step.stage.node.op.variadic:
         mine, other_name = (_name(step.stage.operands[i]) for i in (c.operand, 1 - c.operand))
         text = f"{_d(c)} uses the wrong operand: {mine} and {other_name} are exchanged"
-        yield "operand", text, lambda: rule(step, step.dz, values[::-1])[c.operand]
+        elementwise = step.stage.node.op.elementwise
+        yield (
+            "operand",
+            text,
+            lambda: (
+                _summed(step, c, _unreduced(step, c, values[::-1]))
+                if elementwise
+                else rule(step, step.dz, values[::-1])[c.operand]
+            ),
+        )
 
 
 def elsewhere(step: BackwardStage, c: Contribution, others: Sequence[GraphNode]) -> Iterator[Variant]:
@@ -194,7 +214,7 @@ def elsewhere(step: BackwardStage, c: Contribution, others: Sequence[GraphNode])
     values, right = operands(step), value_read(step, c)
     for other in others:
         v, g = other.value, other.grad
-        if g is not None and other is not made and g.shape == step.dz.shape:
+        if g is not None and other is not made and other is not c.stage and g.shape == step.dz.shape:
             text = f"{uses} gradient: d{_name(other)} where d{_name(made)} belongs"
             yield Variant("operand", text, lambda g=g: rule(step, g, values, made.value)[c.operand])
         if v is None or entry.name in MOVING:
@@ -235,20 +255,25 @@ def with_output(step: BackwardStage, c: Contribution, v: Any) -> Any:
 def _factors(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
     dz, g, made = step.dz, c.value, f"d{_name(step.stage)}"
     values = operands(step)
-    if step.stage.node.op.name not in MOVING:
-        if dz.shape == g.shape or prod(dz.shape) == 1:
+    entry = step.stage.node.op
+    if entry.name not in MOVING:
+        if entry.elementwise or dz.shape == g.shape or prod(dz.shape) == 1:
             text = f"a factor is forgotten: the local derivative in {_d(c)}"
-            yield "factor", text, lambda: dz if dz.shape == g.shape else broadcast_to(dz.reshape(()), g.shape)
+            yield "factor", text, lambda: _summed(step, c, dz if dz.ndim else ones_like(g) * dz)
         text = f"a factor is forgotten: the gradient of the output, {made}, in {_d(c)}"
         yield "factor", text, lambda: rule(step, ones_like(dz), values)[c.operand]
     for number, name in _numbers(step, c).items():
         yield "factor", f"a factor is forgotten: {name} in {_d(c)}", lambda n=number: g / n
         yield "factor", f"a factor is one too many: {name} in {_d(c)}", lambda n=number: g * n
-    for v, value in [*zip(step.stage.operands, values), (step.stage, step.stage.value), (None, dz)]:
-        if isinstance(value, Tensor) and value.shape in (g.shape, ()):
+    full = lambda: _unreduced(step, c, values) if entry.elementwise else g
+    for v in (*step.stage.operands, step.stage, None):
+        value = dz if v is None else getattr(v, "value", None)
+        if value is not None and value.shape in (dz.shape, g.shape, ()):
             name = made if v is None else _name(v)
-            yield "factor", f"a factor is one too many: {name} in {_d(c)}", lambda f=value: g * f
-            yield "factor", f"a factor is forgotten: {name} in {_d(c)}", lambda f=value: g / f
+            text = f"a factor is one too many: {name} in {_d(c)}"
+            yield "factor", text, lambda f=value: _summed(step, c, full() * f)
+            text = f"a factor is forgotten: {name} in {_d(c)}"
+            yield "factor", text, lambda f=value: _summed(step, c, full() / f)
 
 
 def _numbers(step: BackwardStage, c: Contribution) -> dict[float, str]:

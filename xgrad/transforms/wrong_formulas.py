@@ -47,8 +47,6 @@ FORMULAS: dict[tuple[str, int], tuple[str, dict[str, Slope]]] = {
     ("sin", 0): ("cos({x})", {"sin({x})": lambda x, y, z: z}),
     ("cos", 0): ("-sin({x})", {"cos({x})": lambda x, y, z: z, "-cos({x})": lambda x, y, z: -z}),
     ("relu", 0): ("1 where {x} > 0, else 0", {"{x}": lambda x, y, z: x, "{z}": lambda x, y, z: z}),
-    ("*", 0): ("{y}", {"{x}": lambda x, y, z: x, "1 / {y}": lambda x, y, z: 1 / y}),
-    ("*", 1): ("{x}", {"{y}": lambda x, y, z: y, "1 / {x}": lambda x, y, z: 1 / x}),
     ("/", 0): ("1 / {y}", {"{y}": lambda x, y, z: y, "1 / {y}**2": lambda x, y, z: y**-2}),
     ("/", 1): (
         "-{x} / {y}**2",
