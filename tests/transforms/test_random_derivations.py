@@ -20,7 +20,9 @@ SLOPE = {"formula", "point", "factor", "operand"}
 
 
 def differs(x: Any, y: Any) -> bool:
-    return np.shape(x) != np.shape(y) or bool(np.max(abs(x - y)) > 1e-4 * max(np.max(abs(x)), np.max(abs(y))))
+    return np.shape(x) != np.shape(y) or bool(
+        np.max(abs(x - y)) > 1e-9 + 1e-4 * max(np.max(abs(x)), np.max(abs(y)))
+    )
 
 
 def drawn(
@@ -83,6 +85,8 @@ def check_all_given(seeds: range) -> None:
 def check_some_given(seeds: range) -> None:
     for rng, made, right, slip, wrong in drawn(seeds):
         f, args = made.function(), tuple(made.values[name] for name in made.inputs)
+        if np.shape(wrong[slip.gradient]) != np.shape(right[slip.gradient]):
+            continue  # who uses a gradient of the wrong shape goes on in unforeseeable ways
         some = [n for n in wrong if n[1:] in made.inputs or rng.random() < 0.2]
         bad = {name for name in some if differs(wrong[name], right[name])}
         check = xg.check_derivation(f, args, {name: wrong[name] for name in some})

@@ -14,12 +14,13 @@ from ..compiler.printing.spelling import shown
 from ..core.context import no_grad
 from ..core.pytree import flatten, paths
 from ..core.tensor import Tensor
-from ..namespace import asarray
+from ..namespace import asarray, cos
 from .backward_stages import BackwardStage, is_part
 from .graph_text import expression
 from .graph_view import Graph, GraphNode, graph
 from .lifting import parameter_names
-from .slip_search import Cause, SlipSearch
+from .slip_search import Cause, SlipSearch, count_like
+from .slips import with_dz
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,10 @@ def check_derivation(
     out = f"d{g.output.name}"
     if dz is None and g.output.shape != () and out in mine:
         dz = mine[out]
-    with no_grad():
-        return _Check(g, list(g.backward(dz)), mine, rtol).result()
+    steps = list(g.backward(dz))
+    with no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a slip may leave the domain of a function
+        return _Check(g, steps, mine, rtol).result()
 
 
 def _flat(gradients: Any, names: Sequence[str]) -> dict[str, Tensor]:
@@ -208,6 +211,7 @@ class _Check:
         self.named = {f"d{stage.name}": stage for stage in ordered}
         self.unknown = tuple(name for name in mine if name not in self.named)
         given = {stage: mine[name] for name, stage in self.named.items() if name in mine}
+        self.rounded = _rounded(steps)
         self.search = SlipSearch(g.nodes, steps, given, self.close)
 
     def result(self) -> DerivationCheck:
@@ -234,24 +238,38 @@ class _Check:
         )
 
     def allowed(self, given: Any, right: Any, stage: GraphNode) -> float:
-        """The difference that is allowed: relative to the largest element, and to what is added up."""
+        """The difference that is allowed: relative to the largest element, and what rounding may give."""
         rtol, eps = max(_precision(v) for v in (given, right))
         size = max(_largest(v) for v in (given, right))
-        parts = [_largest(v) for step, c in self.search.arriving.get(stage, ()) for v in (c.value, step.dz)]
-        return (self.rtol or rtol) * size + 1e3 * eps * max(parts, default=0.0)
+        return (self.rtol or rtol) * size + 100 * eps * self.rounded.get(stage, 0.0)
 
     def difference(self, stage: GraphNode, given: Any, right: Sequence[GraphNode]) -> Difference:
         """What is wrong with the gradient `given` of `stage`, where those of `right` are right."""
         correct: Any = stage.grad
         steps = tuple(step for step, _ in self.search.arriving.get(stage, ()))
-        with warnings.catch_warnings():  # a slip may leave the domain of a function
-            warnings.simplefilter("ignore")
-            causes = self.search.causes(stage, set(right))
+        causes = self.search.causes(stage, set(right))
         name = f"d{stage.name}"
         if given.shape != correct.shape:
             return Difference(name, None, given.shape, correct.shape, steps, causes)
         index = _worst(given, correct)
         return Difference(name, index, given[index].item(), correct[index].item(), steps, causes)
+
+
+def _rounded(steps: Sequence[BackwardStage]) -> dict[GraphNode, float]:
+    """The size of what is rounded in each gradient; larger than the gradient where terms cancel.
+
+    The rounding of a step is that of its numbers, and that of the steps before, which its rule carries on.
+    """
+    found: dict[GraphNode, float] = {}
+    for step in steps:
+        if isinstance(step.dz, tuple):
+            values = step.contributions
+        else:
+            size = found.get(step.stage, 0.0) + _largest(step.dz)
+            values = with_dz(step, cos(count_like(step.dz)) * size).contributions
+        for old, c in zip(step.contributions, values):
+            found[c.stage] = found.get(c.stage, 0.0) + _largest(old.value) + _largest(c.value)
+    return found
 
 
 def _precision(v: Any) -> tuple[float, float]:

@@ -92,7 +92,7 @@ class SlipSearch:
         """The slips in one step, of those that lead to `wrong` and come after the stages of `right`."""
         given, upstream = self.given[wrong], list(self.upstream(wrong, right))
         # <u, change of the gradient of `wrong`> = <J u, change of the gradient at a stage>, for one J u each
-        u = cos(_like(wrong.grad) + 1.0)
+        u = cos(count_like(wrong.grad) + 1.0)
         tangents = push_forward(list(map(_tensor, upstream)), [_tensor(wrong)], [u])[0]
         moved = _product(u, given - wrong.grad) if given.shape == wrong.shape else None
         tried = 0
@@ -213,17 +213,20 @@ class SlipSearch:
     def in_shape(self, wrong: GraphNode) -> Iterator[_Found]:
         """The right numbers in another shape."""
         given, right = self.given[wrong], wrong.grad
-        if given.shape != right.shape and given.size == right.size and self.arriving.get(wrong):
-            if self.close(given.reshape(right.shape), right, wrong):
-                text = f"the numbers are right, but the shape must be {right.shape}, as that of {shown(wrong.name)}"
-                yield _Found(1, 0, Cause("shape", text, self.arriving[wrong][-1][0]))
+        same = given.size == right.size and self.close(given.reshape(right.shape), right, wrong)
+        if same and given.shape != right.shape and wrong in self.arriving:
+            text = (
+                f"the numbers are right, but the shape must be {right.shape}, as that of {shown(wrong.name)}"
+            )
+            yield _Found(1, 0, Cause("shape", text, self.arriving[wrong][-1][0]))
 
     def multiple(self, wrong: GraphNode) -> tuple[Cause, ...]:
         """The cause of a gradient that is a multiple of the right one, if it is."""
         given, right = self.given[wrong], wrong.grad
         if given.shape != right.shape or given.size < 2 or not self.arriving.get(wrong):
             return ()
-        ratio = _product(given, right) / _product(right, right)
+        square = _product(right, right)
+        ratio = _product(given, right) / square if square else 0.0
         if ratio == 0 or not self.close(right * ratio, given, wrong):
             return ()
         text = f"d{shown(wrong.name)} is {ratio:.6g} times what it must be: a factor is wrong"
@@ -241,7 +244,7 @@ def _tensor(stage: GraphNode) -> Tensor:
     return Tensor(value.data, value.device, stage.node)
 
 
-def _like(x: Any) -> Any:
+def count_like(x: Any) -> Any:
     """0, 1, 2, ... in the shape and dtype of `x`."""
     return x.xp.astype(x.xp.arange(x.size, device=x.device), x.dtype).reshape(x.shape)
 

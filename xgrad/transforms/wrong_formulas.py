@@ -61,15 +61,6 @@ FORMULAS: dict[tuple[str, int], tuple[str, dict[str, Slope]]] = {
             "{x}": lambda x, y, z: x,
         },
     ),
-    ("**", 0): (
-        "{y} * {x}**({y} - 1)",
-        {
-            "{y} * {x}**{y}": lambda x, y, z: y * z,
-            "({y} - 1) * {x}**({y} - 1)": lambda x, y, z: (y - 1) * x ** (y - 1),
-            "{x}**{y}": lambda x, y, z: z,
-            "{y} * {x}": lambda x, y, z: y * x,
-        },
-    ),
 }
 
 
@@ -80,6 +71,8 @@ def wrong_formulas(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, 
     x, y = ([getattr(v, "value", v) for v in stage.operands] + [None])[:2]
     names = [shown(getattr(v, "name", v)) for v in (*stage.operands, None)]
     right, wrong = FORMULAS.get((name, c.operand), ("", {}))
+    if name == "**" and isinstance(y, int | float):
+        right, wrong = _of_power(y)
     respect = f" with respect to {names[c.operand]}" if len(stage.operands) > 1 else ""
     for formula, slope in wrong.items():
         of = f"the derivative of {expression(stage)}{respect} is {right}, not {formula}"
@@ -99,3 +92,15 @@ def wrong_formulas(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, 
         text = f"{name} hands its gradient to the chosen element only: here all of them get it"
         op = "sum" if name in ("max", "min") else "+"
         yield "formula", text, lambda: deriv(dz, x, y, op, **axes)[c.operand]
+
+
+def _of_power(n: float) -> tuple[str, dict[str, Slope]]:
+    """The derivative of a power with a number as exponent, and wrong formulas for it."""
+    if n == 2:
+        return "2 * {x}", {"{x}**2": lambda x, y, z: z, "2 * {x}**2": lambda x, y, z: 2 * z}
+    return f"{n} * {{x}}**{n - 1}", {
+        f"{n} * {{x}}**{n}": lambda x, y, z: n * z,
+        f"{n - 1} * {{x}}**{n - 1}": lambda x, y, z: (n - 1) * x ** (n - 1),
+        f"{{x}}**{n}": lambda x, y, z: z,
+        f"{n} * {{x}}": lambda x, y, z: n * x,
+    }
