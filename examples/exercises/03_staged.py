@@ -2,9 +2,9 @@
 
     f(x, y) = (x + sigmoid(y)) / (sigmoid(x) + (x + y)²)
 
-This is the staged computation of https://cs231n.github.io/optimization-2/. Both `x` and `y` are used more than
-once. What becomes of the gradients that come back on each way? One line of the backward pass below is wrong.
-Run this file, mend the line, and run it again, until all gradients are right.
+This is the staged computation of https://cs231n.github.io/optimization-2/. Both `x` and `y` are used more
+than once. What becomes of the gradients that come back on each way? One line of the backward pass below is
+wrong. Run this file, mend the line, and run it again, until all gradients are right.
 """
 
 import math

@@ -3,9 +3,9 @@
     y = W @ x        W of shape (3, 3), x a column of shape (3, 1)
     f = sum(c * y)
 
-A listing of `deriv` that circulates says: case '@': return y @ dz, dz @ x. Which factors need a transpose, and
-in which order are they? One line of the backward pass below is wrong. Run this file, mend the line, and run it
-again, until all gradients are right.
+A listing of `deriv` that circulates says: case '@': return y @ dz, dz @ x. Which factors need a transpose,
+and in which order are they? One line of the backward pass below is wrong. Run this file, mend the line, and
+run it again, until all gradients are right.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Random staged computations, derived by hand in NumPy, with one slip planted.
 
-A computation is a list of stages. Each has its text in terms of `xg`, its value and rules in NumPy, and slips:
-wrong rules of a known kind. Nothing here uses xgrad.
+A computation is a list of stages. Each has its text in terms of `xg`, its value and rules in NumPy, and
+slips: wrong rules of a known kind. Nothing here uses xgrad.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Slip:
-    """A wrong contribution of a stage to one of its operands; kinds "overwritten" and "forgotten" have no rule."""
+    """A wrong contribution of a stage to one of its operands; "overwritten" and "forgotten" have no rule."""
 
     stage: Stage
     operand: int

@@ -1,4 +1,4 @@
-"""`check_derivation` on recurrent networks as plain loops: slips made at every step, and in the sum over steps."""
+"""`check_derivation` on a recurrent network as a plain loop: slips at every step, and in sums over steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random computations, derived by hand with one random slip: `check_derivation` names the gradient and the slip."""
+"""`check_derivation` names the gradient and the slip in random computations that are derived by hand."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def kinds(made: Computation, slip: Slip, wrong: dict[str, Any]) -> set[str]:
 
 
 def fits(cause: Any, made: Computation, slip: Slip, wrong: dict[str, Any]) -> bool:
-    """Whether a cause, which gives the same numbers, is the slip; of the ways to say that a slope is wrong, any."""
+    """Whether a cause, which gives the same numbers, is the slip; a wrong slope may be told in any way."""
     if cause.kind in kinds(made, slip, wrong):
         return True
     return cause.kind in SLOPE and slip.kind in SLOPE and cause.step.stage.name == slip.stage.name

@@ -6,6 +6,7 @@ import difflib
 import linecache
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,13 +58,24 @@ class Difference:
             else f"{name} is wrong: {at}it is {self.given:.6g}, but must be {self.right:.6g}"
         )
         steps = [self.causes[0].step] if self.causes else self.steps
-        lines = [first, *(f"    {line}" for step in steps for line in _where(step))]
-        if not self.causes:
-            lines.append("Cause unknown: no single slip of the usual kinds gives these numbers.")
-        else:
+        where = list(dict.fromkeys(line for step in steps for line in _where(step)))
+        lines = [first, *(f"    {line}" for line in where[:8]), *(["    ..."] if len(where) > 8 else [])]
+        if self.causes:
             lines.append(f"Likely cause: {self.causes[0].text}.")
             lines += [f"    or: {cause.text}" for cause in self.causes[1:3]]
+        else:
+            lines.append(self._remark())
         return "\n".join(lines)
+
+    def _remark(self) -> str:
+        """What can be said where no cause was found."""
+        if not self.steps:
+            return "The backward pass starts here: this gradient is 1, or the dz that is passed."
+        if self.index is not None and self.given != self.given:
+            return "It is NaN: look for 0 / 0, inf - inf, or a function outside its domain."
+        if self.index is not None and abs(self.given - self.right) < 1e-2 * abs(self.right):
+            return "It is nearly right: if you rounded your numbers, pass a tolerance, such as rtol=1e-3."
+        return "Cause unknown: no single slip of the usual kinds gives these numbers."
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,16 +108,23 @@ class DerivationCheck:
                 "Right before it" if self.wrong is not None else f"All right, {count}" if self.ok else "Right"
             )
             lines.append(f"{label}: {_list(self.right)}.")
-        for name in self.unknown:
-            stages = [*self.right, *self.missing, *([self.wrong.name] if self.wrong else [])]
-            near = difflib.get_close_matches(name, stages, n=2)
-            hint = f"; did you mean {' or '.join(map(shown, near))}?" if near else "."
-            lines.append(f"No stage has the gradient {shown(name)}{hint}")
+        lines += [self._hint(name) for name in self.unknown]
         if self.missing:
             lines.append(f"Not given: {_list(self.missing)}.")
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _hint(self, name: str) -> str:
+        """What is said of a name that belongs to no stage."""
+        known = {
+            n.lower(): n for n in (*self.right, *self.missing, *([self.wrong.name] if self.wrong else []))
+        }
+        near = difflib.get_close_matches(name.lower().replace('"', "'"), known, n=2)
+        first = f"No stage has the gradient {shown(name)}"
+        if near:
+            return f"{first}; did you mean {' or '.join(shown(known[n]) for n in near)}?"
+        return f"{first}; the gradients are called {_list(list(known.values()))}."
 
 
 def _list(names: Sequence[str]) -> str:
@@ -116,6 +135,7 @@ def _list(names: Sequence[str]) -> str:
 def _where(step: BackwardStage) -> Iterator[str]:
     file, _, line = step.stage.source.rpartition(":")
     text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""
+    text = f"{text[:80]}..." if len(text) > 80 else text
     stage = f"{shown(step.stage.name)} = {expression(step.stage)}"
     yield f"{stage}    in `{text}` at {step.stage.source}" if text else stage
     yield step.call
@@ -170,7 +190,7 @@ def check_derivation(
     g = graph(f, *args)
     if callable(gradients):
         gradients = gradients(*args) if dz is None else gradients(*args, dz)
-    mine = _flat(gradients, [f"d{name}" for name in parameter_names(f, len(args))])
+    mine = _flat(gradients, [f"d{name}" for name in parameter_names(f, len(args))], {f"d{v.name}" for v in g})
     out = f"d{g.output.name}"
     if dz is None and g.output.shape != () and out in mine:
         dz = mine[out]
@@ -180,10 +200,13 @@ def check_derivation(
         return _Check(g, steps, mine, rtol).result()
 
 
-def _flat(gradients: Any, names: Sequence[str]) -> dict[str, Tensor]:
-    """The gradients by name; those of the parts of a container by name and path, as in "dW['zh']"."""
-    if isinstance(gradients, tuple) and len(gradients) == len(names):
-        gradients = dict(zip(names, gradients, strict=True))
+def _flat(gradients: Any, arguments: Sequence[str], stages: AbstractSet[str]) -> dict[str, Tensor]:
+    """The gradients by name; those of the parts of a container by name and path, as in "dW['zh']".
+
+    `arguments` and `stages` are the names of the gradients of arguments, and of all stages.
+    """
+    if isinstance(gradients, tuple) and len(gradients) == len(arguments):
+        gradients = dict(zip(arguments, gradients, strict=True))
     if not isinstance(gradients, Mapping):
         raise TypeError(
             f"check_derivation: gradients must be a dict such as {{'dx': ...}}, or a function that returns "
@@ -191,8 +214,13 @@ def _flat(gradients: Any, names: Sequence[str]) -> dict[str, Tensor]:
         )
     found = {}
     for name, value in gradients.items():
-        for leaf, path in zip(flatten(value)[0], paths(value), strict=True):
-            found[f"{name}{path}"] = asarray(leaf).detach()
+        parts = [("", value)] if name in stages else zip(paths(value), flatten(value)[0], strict=True)
+        for path, leaf in parts:
+            if leaf is not None:
+                try:
+                    found[f"{name}{path}"] = asarray(leaf).detach()
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"check_derivation: {name}{path} is no gradient: {error}") from error
     if not found:
         raise ValueError("check_derivation: no gradients are given, so nothing would be checked")
     return found
@@ -273,7 +301,7 @@ def _rounded(steps: Sequence[BackwardStage]) -> dict[GraphNode, float]:
 
 
 def _precision(v: Any) -> tuple[float, float]:
-    """The relative difference that is allowed for a dtype, and its rounding error; integers count as float64."""
+    """The relative difference that is allowed for a dtype, and its rounding error; float64 for integers."""
     itemsize = v.dtype.itemsize // (2 if "complex" in v.dtype.name else 1)
     return {2: (2e-2, 1e-3), 4: (1e-3, 1.2e-7)}.get(itemsize if is_floating(v.dtype) else 8, (1e-6, 2.3e-16))
 

@@ -1,8 +1,10 @@
-"""The search for the slip behind a wrong gradient: slips are made one by one, and what follows is compared."""
+"""The search for the slip behind a wrong gradient: make slips one by one, and compare what follows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from math import isfinite
 from typing import Any, NamedTuple
 
 from ..compiler.printing.spelling import shown
@@ -15,8 +17,8 @@ from .graph_view import GraphNode
 from .repeated_lines import Slip, equations, following, in_every_run
 from .slips import KINDS, Variant, attempt, elsewhere, partial_sums, variants, with_dz
 
-#: How many slips are tried at most, and how many rules are called to make slips at every step of a loop.
-SLIPS, RULES = 50_000, 30_000
+#: How many slips are tried at most, and how many rules are called to make slips in every run of a line.
+SLIPS, RULES = 20_000, 20_000
 #: How many stages before and after a stage are tried in place of its operands.
 NEAR = 40
 
@@ -33,7 +35,7 @@ class Cause(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A cause that fits, with how many of the given gradients it explains and how far it is from the first."""
+    """A cause that fits, how many of the given gradients it explains, and how far from the wrong one it is."""
 
     explains: int
     distance: int
@@ -41,7 +43,7 @@ class _Found(NamedTuple):
 
     @property
     def order(self) -> tuple[int, int, int]:
-        return -self.explains, self.distance, KINDS.index(self.cause.kind)
+        return -self.explains, KINDS.index(self.cause.kind), self.distance
 
 
 #: Whether a value agrees with the gradient of a stage that was given.
@@ -76,7 +78,7 @@ class SlipSearch:
     def causes(self, wrong: GraphNode, right: set[GraphNode]) -> tuple[Cause, ...]:
         """The single slips that give the gradient of `wrong`, where those of `right` are right.
 
-        Those that explain the most of the given gradients come first, then those nearest to `wrong`.
+        Those that explain the most of the given gradients come first, then the usual kinds, then the nearest.
         """
         found = [*self.in_shape(wrong), *self.single(wrong, right)]
         if max((f.explains for f in found), default=0) < len(self.given):
@@ -88,35 +90,42 @@ class SlipSearch:
 
     # A slip in one step
 
-    def single(self, wrong: GraphNode, right: set[GraphNode]) -> Iterator[_Found]:
+    def single(self, wrong: GraphNode, right: set[GraphNode]) -> list[_Found]:
         """The slips in one step, of those that lead to `wrong` and come after the stages of `right`."""
-        given, upstream = self.given[wrong], list(self.upstream(wrong, right))
-        # <u, change of the gradient of `wrong`> = <J u, change of the gradient at a stage>, for one J u each
+        upstream = list(self.upstream(wrong, right))
+        # <u, change of the gradient of `wrong`> is <J u, change at a stage before it>: one J u for each stage
         u = cos(count_like(wrong.grad) + 1.0)
         tangents = push_forward(list(map(_tensor, upstream)), [_tensor(wrong)], [u])[0]
-        moved = _product(u, given - wrong.grad) if given.shape == wrong.shape else None
-        tried = 0
-        for distance, (at, tangent) in enumerate(zip(upstream, tangents)):
-            for step, variant in self.trials(at):
-                tried += 1
-                if tried > SLIPS:
-                    return
+        found: list[_Found] = []
+        for trials in (self.usual, self.elsewhere):
+            tried = (
+                (distance, at, tangent, step, variant)
+                for distance, (at, tangent) in enumerate(zip(upstream, tangents))
+                for step, variant in trials(at)
+            )
+            for distance, at, tangent, step, variant in islice(tried, SLIPS):
                 value = attempt(variant)
-                if value is None or self.close(value, at.grad, at):
-                    continue
-                if at is not wrong:
-                    if value.shape != at.shape or moved is None:
-                        continue
-                    near = _product(tangent, value - at.grad)
-                    if not abs(near - moved) <= 1e-2 * (abs(near) + abs(moved)):
-                        continue
-                elif not self.close(value, given, wrong):
-                    continue
-                if explains := self.explained_by(at, value, wrong):
-                    yield _Found(explains, distance, Cause(variant.kind, variant.text, step))
+                if value is not None and self.may_explain(at, value, tangent, wrong, u):
+                    explains = self.explained_by(at, value, wrong)
+                    found += [_Found(explains, distance, Cause(variant.kind, variant.text, step))] * bool(
+                        explains
+                    )
+            if any(f.explains == len(self.given) for f in found):
+                break
+        return found
+
+    def may_explain(self, at: GraphNode, value: Any, tangent: Any, wrong: GraphNode, u: Any) -> bool:
+        """Whether the wrong gradient may follow from `value` as the gradient of `at`."""
+        given = self.given[wrong]
+        if at is wrong:
+            return self.close(value, given, wrong)
+        if value.shape != at.shape or given.shape != wrong.shape:
+            return False
+        here, there = _product(tangent, value - at.grad), _product(u, given - wrong.grad)
+        return here != 0 and abs(here - there) <= 1e-2 * (abs(here) + abs(there))
 
     def upstream(self, wrong: GraphNode, right: set[GraphNode]) -> Iterator[GraphNode]:
-        """`wrong`, then the stages that its gradient comes from, up to those of `right`; the nearest first."""
+        """`wrong` and the stages that its gradient comes from, the nearest first, up to those of `right`."""
         seen, queue = {wrong}, [wrong]
         for at in queue:
             yield at
@@ -130,25 +139,32 @@ class SlipSearch:
         """The stages whose gradients go into a step: its own, or its parts if it has several outputs."""
         return self.parts.get(step.stage, [step.stage])
 
-    def trials(self, at: GraphNode) -> Iterator[tuple[BackwardStage, Variant]]:
-        """What the gradient of `at` would be after each single slip."""
-        arriving, whole = self.arriving[at], at.grad
+    def usual(self, at: GraphNode) -> Iterator[tuple[BackwardStage, Variant]]:
+        """What the gradient of `at` would be after each usual slip."""
+        arriving, whole, name = self.arriving.get(at, []), at.grad, f"d{shown(at.name)}"
         yield from partial_sums(arriving, whole)
         for step, c in arriving:
-            i = self.place[step.stage]
-            others = self.stages[max(0, i - NEAR) : i + NEAR]
-            for variant in (*variants(step, c), *elsewhere(step, c, others)):
-                yield (
-                    step,
-                    variant if len(arriving) == 1 else variant._replace(value=_instead(whole, c, variant)),
-                )
+            for variant in variants(step, c):
+                yield step, self.instead(at, c, variant)
         if len(arriving) > 1:
-            name = f"d{shown(at.name)}"
             yield arriving[-1][0], Variant("sign", f"{name} has the wrong sign", lambda: -whole)
             yield arriving[-1][0], Variant("transpose", f"{name} is transposed", lambda: whole.mT)
 
+    def elsewhere(self, at: GraphNode) -> Iterator[tuple[BackwardStage, Variant]]:
+        """What the gradient of `at` would be if the value or the gradient of another stage were used."""
+        for step, c in self.arriving.get(at, []):
+            i = self.place[step.stage]
+            for variant in elsewhere(step, c, self.stages[max(0, i - NEAR) : i + NEAR]):
+                yield step, self.instead(at, c, variant)
+
+    def instead(self, at: GraphNode, c: Contribution, variant: Variant) -> Variant:
+        """The gradient of `at` with a variant instead of the contribution `c`."""
+        if len(self.arriving[at]) == 1:
+            return variant
+        return variant._replace(value=lambda: at.grad - c.value + variant.value())
+
     def explained_by(self, at: GraphNode, value: Any, wrong: GraphNode) -> int:
-        """How many given gradients a slip explains that makes `value` the gradient of `at`; 0 if not `wrong`."""
+        """How many of the given gradients follow from `value` as the gradient of `at`; 0 if not `wrong`."""
         if value.shape != at.shape:
             return 1
         others = [stage for stage in self.given if stage is not at]
@@ -182,7 +198,7 @@ class SlipSearch:
                     after, count = self.rerun({step.stage: (c.operand, slip) for step in runs})
                     calls += count
                     if after and (explains := self.explained(after, wrong)):
-                        text = f"{variant.text}; and so in all {len(runs)} runs of the line"
+                        text = f"{variant.text}, in each of the {len(runs)} runs of this line"
                         yield _Found(explains, 0, Cause(variant.kind, text, runs[-1]))
 
     def rerun(self, slips: Mapping[GraphNode, tuple[int, Slip]]) -> tuple[dict[GraphNode, Any], int]:
@@ -211,14 +227,17 @@ class SlipSearch:
     # What is no slip in a rule
 
     def in_shape(self, wrong: GraphNode) -> Iterator[_Found]:
-        """The right numbers in another shape."""
+        """The right numbers, transposed or in another shape."""
         given, right = self.given[wrong], wrong.grad
-        same = given.size == right.size and self.close(given.reshape(right.shape), right, wrong)
-        if same and given.shape != right.shape and wrong in self.arriving:
-            text = (
-                f"the numbers are right, but the shape must be {right.shape}, as that of {shown(wrong.name)}"
-            )
-            yield _Found(1, 0, Cause("shape", text, self.arriving[wrong][-1][0]))
+        if given.shape == right.shape or wrong not in self.arriving:
+            return
+        step = self.arriving[wrong][-1][0]
+        if given.ndim == 2 and self.close(given.T, right, wrong):
+            text = f"the numbers are right, but the rows and columns of d{shown(wrong.name)} are exchanged"
+            yield _Found(1, 0, Cause("transpose", text, step))
+        elif given.size == right.size and self.close(given.reshape(right.shape), right, wrong):
+            text = f"the numbers are right, but {shown(wrong.name)} has shape {right.shape}"
+            yield _Found(1, 0, Cause("shape", text, step))
 
     def multiple(self, wrong: GraphNode) -> tuple[Cause, ...]:
         """The cause of a gradient that is a multiple of the right one, if it is."""
@@ -227,15 +246,10 @@ class SlipSearch:
             return ()
         square = _product(right, right)
         ratio = _product(given, right) / square if square else 0.0
-        if ratio == 0 or not self.close(right * ratio, given, wrong):
+        if ratio == 0 or not isfinite(ratio) or not self.close(right * ratio, given, wrong):
             return ()
         text = f"d{shown(wrong.name)} is {ratio:.6g} times what it must be: a factor is wrong"
         return (Cause("factor", text, self.arriving[wrong][-1][0]),)
-
-
-def _instead(whole: Any, c: Contribution, variant: Variant) -> Callable[[], Any]:
-    """The gradient `whole` with the value of a variant instead of the contribution `c`."""
-    return lambda: whole - c.value + variant.value()
 
 
 def _tensor(stage: GraphNode) -> Tensor:

@@ -186,24 +186,21 @@ def _at_another_point(step: BackwardStage, c: Contribution) -> Iterator[tuple[st
 
 
 def _exchanged(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+    """The rule with its operands exchanged, and the gradient of the other operand."""
+    entry, values = step.stage.node.op, operands(step)
+    if len(values) == 2 and not entry.variadic:
+        mine, other_name = (_name(step.stage.operands[i]) for i in (c.operand, 1 - c.operand))
+        text = f"{_d(c)} uses the wrong operand: {mine} and {other_name} are exchanged"
+        if entry.name == "*":
+            text = f"{_d(c)} is d{_name(step.stage)} times the other factor, {other_name}, not {mine} itself"
+        if entry.elementwise:
+            yield "operand", text, lambda: _summed(step, c, _unreduced(step, c, values[::-1]))
+        else:
+            yield "operand", text, lambda: rule(step, step.dz, values[::-1])[c.operand]
     for other in step.contributions:
         if other.stage is not c.stage:
             text = f"{_d(c)} is the gradient of the wrong operand: it is {_d(other)}"
             yield "operand", text, lambda other=other: other.value
-    values = operands(step)
-    if len(values) == 2 and not step.stage.node.op.variadic:
-        mine, other_name = (_name(step.stage.operands[i]) for i in (c.operand, 1 - c.operand))
-        text = f"{_d(c)} uses the wrong operand: {mine} and {other_name} are exchanged"
-        elementwise = step.stage.node.op.elementwise
-        yield (
-            "operand",
-            text,
-            lambda: (
-                _summed(step, c, _unreduced(step, c, values[::-1]))
-                if elementwise
-                else rule(step, step.dz, values[::-1])[c.operand]
-            ),
-        )
 
 
 def elsewhere(step: BackwardStage, c: Contribution, others: Sequence[GraphNode]) -> Iterator[Variant]:
@@ -315,9 +312,11 @@ def partial_sums(
     name = _d(arriving[0][1]) if arriving else ""
     for n, (some, value) in enumerate(zip(left_out, kept)):
         through = ", ".join(_name(arriving[i][0].stage) for i in some[:3])
-        through += f" and {len(some) - 3} others" if len(some) > 3 else ""
+        through += f" and {len(some) - 3} more" if len(some) > 3 else ""
         if n < len(values) - 1:
-            text = f"{name} is overwritten instead of added to (= for +=): what comes through {through} is missing"
+            text = (
+                f"{name} is overwritten instead of added to (= for +=): what comes through {through} is lost"
+            )
             yield arriving[len(some)][0], Variant("overwritten", text, value)
         elif some:
             text = f"a term of {name} is missing: what comes through {through}"
