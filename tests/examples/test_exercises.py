@@ -22,7 +22,10 @@ SAYS = {
         "dq is df times the other factor, z, not q itself",
     ),
     "02_subtract.py": ("dgate is wrong: it is 1.5, but must be -1.5", "dgate has the wrong sign"),
-    "03_staged.py": ("dx is wrong: it is 0.512144", "dx is overwritten instead of added to (= for +=)"),
+    "03_staged.py": (
+        "dx is wrong: it is 0.512144",
+        "dx lacks what comes through xpy, sigx",
+    ),
     "04_sigmoid.py": (
         "ddot is wrong: it is -2",
         "the derivative of sigmoid in terms of its output, f, is taken at its input, dot",

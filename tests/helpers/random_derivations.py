@@ -186,6 +186,49 @@ MATMUL = Gate(
         ),
     ),
 )
+VECTOR_MATRIX = Gate(
+    "{0} @ {1}",
+    lambda x, y: x @ y,
+    (lambda dz, z, x, y: y @ dz, lambda dz, z, x, y: np.outer(x, dz)),
+    (
+        (("sign", lambda dz, z, x, y: -y @ dz), ("transpose", lambda dz, z, x, y: y.T @ dz)),
+        (("sign", lambda dz, z, x, y: -np.outer(x, dz)), ("transpose", lambda dz, z, x, y: np.outer(dz, x))),
+    ),
+)
+MATRIX_VECTOR = Gate(
+    "{0} @ {1}",
+    lambda x, y: x @ y,
+    (lambda dz, z, x, y: np.outer(dz, y), lambda dz, z, x, y: x.T @ dz),
+    (
+        (("sign", lambda dz, z, x, y: -np.outer(dz, y)), ("transpose", lambda dz, z, x, y: np.outer(y, dz))),
+        (("sign", lambda dz, z, x, y: -x.T @ dz), ("transpose", lambda dz, z, x, y: x @ dz)),
+    ),
+)
+DOT = Gate(
+    "{0} @ {1}",
+    lambda x, y: x @ y,
+    (lambda dz, z, x, y: dz * y, lambda dz, z, x, y: dz * x),
+    (
+        (("sign", lambda dz, z, x, y: -dz * y), ("operand", lambda dz, z, x, y: dz * x)),
+        (("sign", lambda dz, z, x, y: -dz * x), ("operand", lambda dz, z, x, y: dz * y)),
+    ),
+)
+PRODUCTS = {(1, 2): VECTOR_MATRIX, (2, 1): MATRIX_VECTOR, (1, 1): DOT}
+WHERE = Gate(
+    "xg.where({0} > 0, {0}, {1})",
+    lambda x, y: np.where(x > 0, x, y),
+    (lambda dz, z, x, y: dz * (x > 0), lambda dz, z, x, y: dz * (x <= 0)),
+    (
+        (("sign", lambda dz, z, x, y: -dz * (x > 0)), ("operand", lambda dz, z, x, y: dz * (x <= 0))),
+        (("sign", lambda dz, z, x, y: -dz * (x <= 0)), ("factor", lambda dz, z, x, y: dz)),
+    ),
+)
+FLAT = Gate(
+    "{0}.reshape(-1)",
+    lambda x: x.reshape(-1),
+    (lambda dz, z, x: dz.reshape(x.shape),),
+    ((("sign", lambda dz, z, x: -dz.reshape(x.shape)),),),
+)
 REDUCTIONS = [
     Gate(
         "xg.sum({0}, axis=-1)",
@@ -285,6 +328,8 @@ class Slip:
     operand: int
     kind: str
     rule: Rule | None = None
+    reads: str = ""  # the value that is used instead of the other operand's
+    dz: str = ""  # the stage whose gradient is used instead of this one's
 
     @property
     def gradient(self) -> str:
@@ -292,10 +337,9 @@ class Slip:
 
     def __str__(self) -> str:
         stage = f"{self.stage.name} = {self.stage.gate.text.format(*self.stage.operands)}"
-        number = (
-            [rule for _, rule in self.stage.gate.slips[self.operand]].index(self.rule) if self.rule else ""
-        )
-        return f"{self.kind} {number} in {self.gradient} of {stage}"
+        rules = [rule for _, rule in self.stage.gate.slips[self.operand]]
+        number = rules.index(self.rule) if self.rule else ""
+        return f"{self.kind} {number}{self.reads}{self.dz} in {self.gradient} of {stage}"
 
 
 _numbers = count()
@@ -322,8 +366,9 @@ class Computation:
         linecache.cache[file] = (len(source), None, ["import xgrad as xg\n", *source.splitlines(True)], file)
         return namespace["f"]
 
-    def derive(self, slip: Slip | None = None) -> dict[str, Array]:
+    def derive(self, *slips: Slip) -> dict[str, Array]:
         """The gradients of all values by hand; a slip makes everything that depends on it wrong."""
+        made = {(slip.stage.name, slip.operand): slip for slip in slips}
         grads: dict[str, Array] = {self.stages[-1].name: np.float64(1.0)}
         for stage in reversed(self.stages):
             if stage.name not in grads:
@@ -331,12 +376,13 @@ class Computation:
             dz, z = grads[stage.name], self.values[stage.name]
             operands = [self.values[name] for name in stage.operands]
             for k, name in enumerate(stage.operands):
-                rule, adds = stage.gate.rules[k], True
-                if slip is not None and slip.stage is stage and slip.operand == k:
-                    if slip.kind == "forgotten":
-                        continue
-                    rule, adds = slip.rule or rule, slip.kind != "overwritten"
-                g = np.asarray(rule(dz, z, *operands))
+                slip = made.get((stage.name, k), Slip(stage, k, "none"))
+                if slip.kind == "forgotten":
+                    continue
+                rule, adds, read = slip.rule or stage.gate.rules[k], slip.kind != "overwritten", [*operands]
+                if slip.reads:
+                    read[1 - k] = self.values[slip.reads]
+                g = np.asarray(rule(grads[slip.dz] if slip.dz else dz, z, *read))
                 grads[name] = grads[name] + g if adds and name in grads else g
         return {f"d{name}": g for name, g in grads.items()}
 
@@ -359,7 +405,22 @@ class Computation:
                 found += [Slip(stage, k, kind, rule) for kind, rule in stage.gate.slips[k]]
                 found += [Slip(stage, k, "overwritten")] if i else []
                 found += [Slip(stage, k, "forgotten")] if len(uses) > 1 else []
+                found += self._mistaken(stage, k)
         return found
+
+    def _mistaken(self, stage: Stage, k: int) -> list[Slip]:
+        """Slips that use the value or the gradient of another stage of the same shape."""
+        uses = self.uses()  # other values are in no graph
+        like = lambda name: [v for v in uses if v != name and same_shape(self.values, v, name)][:2]
+        later = [s.name for s in self.stages[self.stages.index(stage) + 1 :] if s.name in uses]
+        found = [Slip(stage, k, "operand", dz=v) for v in like(stage.name) if v in later]
+        if len(stage.operands) == 2 and stage.gate not in (PAIRS[-1], WHERE, ROWS):
+            found += [Slip(stage, k, "operand", reads=v) for v in like(stage.operands[1 - k])]
+        return found
+
+
+def same_shape(values: dict[str, Array], x: str, y: str) -> bool:
+    return np.shape(values[x]) == np.shape(values[y])
 
 
 def random_computation(rng: np.random.Generator, length: int) -> Computation:
@@ -392,7 +453,7 @@ def _extend(made: Computation, rng: np.random.Generator) -> None:
         gates += REDUCTIONS if a.ndim >= 1 else []
         gates += [SOFTMAX] if a.ndim >= 1 else []
         gates += [FIRST_ROW] if a.ndim >= 1 else []
-        gates += [TRANSPOSE] if a.ndim >= 2 else []
+        gates += [TRANSPOSE, FLAT] if a.ndim >= 2 else []
     gate = gates[rng.integers(len(gates))] if gates and rng.random() < 0.5 else None
     if gate is not None:
         _add(made, gate, (x,))
@@ -400,6 +461,10 @@ def _extend(made: Computation, rng: np.random.Generator) -> None:
     pairs: list[Gate] = [g for g in PAIRS if g is not PAIRS[3] or np.all(abs(b) > 0.2)]
     if a.ndim >= 2 and b.ndim >= 2 and a.shape[-1] == b.shape[-2]:
         pairs = [MATMUL]
+    elif (a.ndim, b.ndim) in PRODUCTS and a.shape[-1] == b.shape[0] and rng.random() < 0.7:
+        pairs = [PRODUCTS[a.ndim, b.ndim]]
+    elif x != y and a.shape == b.shape and np.all(abs(a) > 1e-2) and rng.random() < 0.2:
+        pairs = [WHERE]
     elif a.ndim >= 1 and a.shape[1:] == b.shape[1:] and b.ndim == a.ndim and rng.random() < 0.2:
         pairs = [ROWS]
     _add(made, pairs[rng.integers(len(pairs))], (x, y))

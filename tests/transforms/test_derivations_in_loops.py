@@ -64,10 +64,10 @@ def test_the_derivation_is_right() -> None:
 
 SLIPS = {
     "V from the state before": ("dV", "operand", "where"),
-    "dV overwritten": ("dV", "overwritten", "overwritten instead of added to"),
-    "dW overwritten": ("dW", "overwritten", "overwritten instead of added to"),
+    "dV overwritten": ("dV", "overwritten", "overwritten (= for +=)"),
+    "dW overwritten": ("dW", "overwritten", "overwritten (= for +=)"),
     "V not transposed": ("dU", "transpose", "V.T"),
-    "dh overwritten": ("dU", "overwritten", "missing"),
+    "dh overwritten": ("dU", "overwritten", "lacks what comes through"),
     "no slope": ("dU", "factor", "the local derivative"),
     "no square": ("dU", "formula", "is 1 - h_5**2, not 1 - h_5"),
     "slope at the state before": ("dU", "operand", "where"),
@@ -75,7 +75,7 @@ SLIPS = {
     "sign": ("dU", "sign", "wrong sign"),
     "W from the state after": ("dW", "operand", "where"),
     "W not transposed": ("dU", "transpose", "W.T"),
-    "no way through time": ("dU", "overwritten", "missing"),
+    "no way through time": ("dU", "overwritten", "lacks what comes through"),
 }
 
 

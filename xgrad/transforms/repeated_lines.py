@@ -10,7 +10,7 @@ from ..compiler.printing.spelling import shown
 from ..namespace import zeros_like
 from .backward_stages import BackwardStage, Contribution
 from .graph_view import GraphNode
-from .slips import MOVING, Variant, output_read, value_read, variants, with_output, with_value
+from .slips import MOVING, Variant, lost, output_read, value_read, variants, with_output, with_value
 
 #: A slip: from a step and one of its contributions to the wrong value of that.
 Slip = Callable[[BackwardStage, Contribution], Any]
@@ -56,7 +56,7 @@ def in_every_run(
     """
     for n, variant in enumerate(variants(runs[-1], last)):
         yield variant, lambda step, c, n=n: _nth(step, c, n)
-    text = f"a term of d{shown(last.stage.name)} is missing: what comes through {shown(runs[-1].stage.name)}"
+    text = lost(f"d{shown(last.stage.name)}", shown(runs[-1].stage.name))
     yield Variant("overwritten", text, lambda: None), lambda step, c: zeros_like(c.value)
     yield from _a_run_off(runs, last, after)
     yield from _a_run_off(runs, last, {y: x for x, y in after.items()})

@@ -35,7 +35,7 @@ class Cause(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A cause that fits, how many of the given gradients it explains, and how far from the wrong one it is."""
+    """A cause that fits, how many of the given gradients it explains, and how far from the wrong one."""
 
     explains: int
     distance: int

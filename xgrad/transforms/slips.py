@@ -205,7 +205,7 @@ def _exchanged(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str,
 
 def elsewhere(step: BackwardStage, c: Contribution, others: Sequence[GraphNode]) -> Iterator[Variant]:
     """The rule with the value or the gradient of another stage, as with h_t for h_{t-1}."""
-    if isinstance(step.dz, tuple) or step.stage.node.op.variadic:
+    if isinstance(step.dz, tuple):
         return
     made, entry, uses = step.stage, step.stage.node.op, f"{_d(c)} uses the wrong"
     values, right = operands(step), value_read(step, c)
@@ -214,7 +214,7 @@ def elsewhere(step: BackwardStage, c: Contribution, others: Sequence[GraphNode])
         if g is not None and other is not made and other is not c.stage and g.shape == step.dz.shape:
             text = f"{uses} gradient: d{_name(other)} where d{_name(made)} belongs"
             yield Variant("operand", text, lambda g=g: rule(step, g, values, made.value)[c.operand])
-        if v is None or entry.name in MOVING:
+        if v is None or entry.variadic or entry.name in MOVING:
             continue
         if other is not right and v.shape == getattr(right, "shape", None):
             text = f"{uses} value: {_name(other)} where {_name(right)} belongs"
@@ -257,8 +257,8 @@ def _factors(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, C
         if entry.elementwise or dz.shape == g.shape or prod(dz.shape) == 1:
             text = f"a factor is forgotten: the local derivative in {_d(c)}"
             yield "factor", text, lambda: _summed(step, c, dz if dz.ndim else ones_like(g) * dz)
-        text = f"a factor is forgotten: the gradient of the output, {made}, in {_d(c)}"
-        yield "factor", text, lambda: rule(step, ones_like(dz), values)[c.operand]
+    text = f"a factor is forgotten: the gradient of the output, {made}, in {_d(c)}"
+    yield "factor", text, lambda: rule(step, ones_like(dz), values)[c.operand]
     for number, name in _numbers(step, c).items():
         yield "factor", f"a factor is forgotten: {name} in {_d(c)}", lambda n=number: g / n
         yield "factor", f"a factor is one too many: {name} in {_d(c)}", lambda n=number: g * n
@@ -313,14 +313,15 @@ def partial_sums(
     for n, (some, value) in enumerate(zip(left_out, kept)):
         through = ", ".join(_name(arriving[i][0].stage) for i in some[:3])
         through += f" and {len(some) - 3} more" if len(some) > 3 else ""
-        if n < len(values) - 1:
-            text = (
-                f"{name} is overwritten instead of added to (= for +=): what comes through {through} is lost"
-            )
-            yield arriving[len(some)][0], Variant("overwritten", text, value)
-        elif some:
-            text = f"a term of {name} is missing: what comes through {through}"
-            yield arriving[some[0]][0], Variant("overwritten", text, value)
+        if some:
+            # where the first are lost, the next one overwrote them
+            step = arriving[len(some) if n < len(values) - 1 else some[0]][0]
+            yield step, Variant("overwritten", lost(name, through), value)
+
+
+def lost(name: str, through: str) -> str:
+    """The description of a gradient that lacks some of its terms."""
+    return f"{name} lacks what comes through {through}: it was overwritten (= for +=), or forgotten"
 
 
 def sum_of(parts: Sequence[Any]) -> Any:
