@@ -15,7 +15,7 @@ from ..namespace import conj, cos, real, sum
 from .backward_stages import BackwardStage, Contribution, is_part
 from .graph_view import GraphNode
 from .repeated_lines import Slip, equations, following, in_every_run
-from .slips import KINDS, Variant, attempt, elsewhere, partial_sums, variants, with_dz
+from .slips import KINDS, Variant, attempt, elsewhere, miscounted, partial_sums, variants, with_dz
 
 #: How many slips are tried at most, and how many rules are called to make slips in every run of a line.
 SLIPS, RULES = 20_000, 20_000
@@ -149,6 +149,7 @@ class SlipSearch:
         if len(arriving) > 1:
             yield arriving[-1][0], Variant("sign", f"{name} has the wrong sign", lambda: -whole)
             yield arriving[-1][0], Variant("transpose", f"{name} is transposed", lambda: whole.mT)
+        yield from miscounted(arriving)
 
     def elsewhere(self, at: GraphNode) -> Iterator[tuple[BackwardStage, Variant]]:
         """What the gradient of `at` would be if the value or the gradient of another stage were used."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate, combinations
+from itertools import accumulate, combinations, product
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -253,10 +253,9 @@ def _factors(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, C
     dz, g, made = step.dz, c.value, f"d{_name(step.stage)}"
     values = operands(step)
     entry = step.stage.node.op
-    if entry.name not in MOVING:
-        if entry.elementwise or dz.shape == g.shape or prod(dz.shape) == 1:
-            text = f"a factor is forgotten: the local derivative in {_d(c)}"
-            yield "factor", text, lambda: _summed(step, c, dz if dz.ndim else ones_like(g) * dz)
+    if entry.name not in MOVING and (entry.elementwise or dz.shape == g.shape or prod(dz.shape) == 1):
+        text = f"a factor is forgotten: the local derivative in {_d(c)}"
+        yield "factor", text, lambda: _summed(step, c, dz if dz.ndim else ones_like(g) * dz)
     text = f"a factor is forgotten: the gradient of the output, {made}, in {_d(c)}"
     yield "factor", text, lambda: rule(step, ones_like(dz), values)[c.operand]
     for number, name in _numbers(step, c).items():
@@ -317,6 +316,27 @@ def partial_sums(
             # where the first are lost, the next one overwrote them
             step = arriving[len(some) if n < len(values) - 1 else some[0]][0]
             yield step, Variant("overwritten", lost(name, through), value)
+
+
+def miscounted(
+    arriving: Sequence[tuple[BackwardStage, Contribution]],
+) -> Iterator[tuple[BackwardStage, Variant]]:
+    """Sums of a few contributions of which some have the wrong sign, are counted twice, or are lost."""
+    if not 2 <= len(arriving) <= 4:
+        return
+    for factors in product((1, 0, -1, 2), repeat=len(arriving)):
+        if min(factors) >= 0 and 2 not in factors:
+            continue  # one of the partial sums
+        through = {
+            f: [_name(step.stage) for (step, _), g in zip(arriving, factors) if f == g] for f in factors
+        }
+        says = {-1: "has the wrong sign", 2: "is counted twice", 0: "is lost"}
+        wrong = [f"what comes through {', '.join(through[f])} {says[f]}" for f in says if f in through]
+        text = f"in {_d(arriving[0][1])}, {', and '.join(wrong)}"
+        parts = [f * c.value for f, (_, c) in zip(factors, arriving) if f]
+        step = arriving[min(i for i, f in enumerate(factors) if f in (-1, 2))][0]
+        kind = "sign" if -1 in factors else "overwritten"
+        yield step, Variant(kind, text, lambda parts=parts: sum_of(parts))
 
 
 def lost(name: str, through: str) -> str:

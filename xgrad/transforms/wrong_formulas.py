@@ -29,6 +29,7 @@ FORMULAS: dict[tuple[str, int], tuple[str, dict[str, Slope]]] = {
         "1 - {z}**2",
         {
             "1 - {z}": lambda x, y, z: 1 - z,
+            "{z}": lambda x, y, z: z,
             "{z}**2": lambda x, y, z: z**2,
             "1 + {z}**2": lambda x, y, z: 1 + z**2,
             "(1 - {z})**2": lambda x, y, z: (1 - z) ** 2,
