@@ -21,7 +21,7 @@ from .graph_text import expression
 from .graph_view import Graph, GraphNode, graph
 from .lifting import parameter_names
 from .slip_search import Cause, SlipSearch, count_like
-from .slips import with_dz
+from .variants import with_dz
 
 
 @dataclass(frozen=True)

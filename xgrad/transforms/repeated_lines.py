@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice, pairwise
 from typing import Any
 
-from ..compiler.printing.spelling import shown
 from ..namespace import zeros_like
 from .backward_stages import BackwardStage, Contribution
 from .graph_view import GraphNode
-from .slips import MOVING, Variant, lost, output_read, value_read, variants, with_output, with_value
+from .lost_terms import loss
+from .slips import variants
+from .variants import MOVING, gradient_of, name_of, output_read, value_read, with_output, with_value
 
 #: A slip: from a step and one of its contributions to the wrong value of that.
 Slip = Callable[[BackwardStage, Contribution], Any]
@@ -49,42 +51,48 @@ def following(found: Sequence[Sequence[GraphNode]]) -> dict[GraphNode, GraphNode
 
 def in_every_run(
     runs: Sequence[BackwardStage], last: Contribution, after: Mapping[GraphNode, GraphNode]
-) -> Iterator[tuple[Variant, Slip]]:
-    """Slips in the contribution to one operand in every run; `last` is that of the last run.
+) -> Iterator[tuple[str, str, Slip]]:
+    """Slips in the contribution to one operand, to be made in every run: kind, description and slip.
 
-    Each comes with the variant that it is in the last run, and raises ValueError where it cannot be made.
+    `last` is the contribution in the last run, which the description is about. `after` is from `following`. A
+    slip raises ValueError where it cannot be made.
     """
     for n, variant in enumerate(variants(runs[-1], last)):
-        yield variant, lambda step, c, n=n: _nth(step, c, n)
-    text = lost(f"d{shown(last.stage.name)}", shown(runs[-1].stage.name))
-    yield Variant("overwritten", text, lambda: None), lambda step, c: zeros_like(c.value)
+        yield variant.kind, variant.text, partial(_nth, n)
+    yield "overwritten", loss(gradient_of(last.stage), name_of(runs[-1].stage)), _nothing
     yield from _a_run_off(runs, last, after)
     yield from _a_run_off(runs, last, {y: x for x, y in after.items()})
 
 
-def _nth(step: BackwardStage, c: Contribution, n: int) -> Any:
+def _nth(n: int, step: BackwardStage, c: Contribution) -> Any:
     variant = next(islice(variants(step, c), n, None), None)
     if variant is None:
         raise ValueError("this step is of another form")
     return variant.value()
 
 
+def _nothing(step: BackwardStage, c: Contribution) -> Any:
+    return zeros_like(c.value)
+
+
 def _a_run_off(
     runs: Sequence[BackwardStage], last: Contribution, neighbour: Mapping[GraphNode, GraphNode]
-) -> Iterator[tuple[Variant, Slip]]:
+) -> Iterator[tuple[str, str, Slip]]:
     """The value of the next or the previous run where that of this run belongs, such as h_t for h_{t-1}."""
     entry = runs[-1].stage.node.op
     if entry.name in MOVING or entry.variadic or isinstance(runs[-1].dz, tuple):
         return
-    for read, with_other in ((value_read, with_value), (output_read, with_output))[: 1 + entry.uses_z]:
-        reads = [read(run, last) for run in reversed(runs)]
-        right = next((v for v in reads if v in neighbour), None)
+    for read, use in ((value_read, with_value), (output_read, with_output))[: 1 + entry.uses_z]:
+        right = next((v for run in reversed(runs) if (v := read(run, last)) in neighbour), None)
         if right is not None:
-            other, name = shown(neighbour[right].name), shown(last.stage.name)
-            text = f"d{name} uses the wrong value: {other} where {shown(right.name)} belongs"
+            name, other = gradient_of(last.stage), name_of(neighbour[right])
+            text = f"{name} uses the wrong value: {other} where {name_of(right)} belongs"
+            yield "operand", text, partial(_of_neighbour, neighbour, read, use)
 
-            def slip(step: BackwardStage, c: Contribution, read: Any = read, use: Any = with_other) -> Any:
-                v = neighbour.get(read(step, c))
-                return c.value if v is None else use(step, c, v.value)
 
-            yield Variant("operand", text, lambda: None), slip
+def _of_neighbour(
+    neighbour: Mapping[GraphNode, GraphNode], read: Slip, use: Any, step: BackwardStage, c: Contribution
+) -> Any:
+    """The contribution with the neighbour of the value that it reads; as it is for a value that has none."""
+    v = neighbour.get(read(step, c))
+    return c.value if v is None else use(step, c, v.value)

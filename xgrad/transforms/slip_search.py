@@ -7,15 +7,16 @@ from itertools import islice
 from math import isfinite
 from typing import Any, NamedTuple
 
-from ..compiler.printing.spelling import shown
 from ..core.backward import pull_back
 from ..core.forward import push_forward
 from ..core.tensor import Tensor
 from ..namespace import conj, cos, real, sum
 from .backward_stages import BackwardStage, Contribution, is_part
 from .graph_view import GraphNode
+from .lost_terms import lost_terms, miscounted_terms
 from .repeated_lines import Slip, equations, following, in_every_run
-from .slips import KINDS, Variant, attempt, elsewhere, miscounted, partial_sums, variants, with_dz
+from .slips import elsewhere, variants
+from .variants import KINDS, Variant, gradient_of, name_of, with_dz
 
 #: How many slips are tried at most, and how many rules are called to make slips in every run of a line.
 SLIPS, RULES = 20_000, 20_000
@@ -76,7 +77,7 @@ class SlipSearch:
                 self.parts.setdefault(stage.operands[0], []).append(stage)
 
     def causes(self, wrong: GraphNode, right: set[GraphNode]) -> tuple[Cause, ...]:
-        """The single slips that give the gradient of `wrong`, where those of `right` are right.
+        """The slips that give the gradient of `wrong`, where those of `right` are right.
 
         Those that explain the most of the given gradients come first, then the usual kinds, then the nearest.
         """
@@ -104,7 +105,7 @@ class SlipSearch:
                 for step, variant in trials(at)
             )
             for distance, at, tangent, step, variant in islice(tried, SLIPS):
-                value = attempt(variant)
+                value = variant.attempt()
                 if value is not None and self.may_explain(at, value, tangent, wrong, u):
                     explains = self.explained_by(at, value, wrong)
                     found += [_Found(explains, distance, Cause(variant.kind, variant.text, step))] * bool(
@@ -141,15 +142,16 @@ class SlipSearch:
 
     def usual(self, at: GraphNode) -> Iterator[tuple[BackwardStage, Variant]]:
         """What the gradient of `at` would be after each usual slip."""
-        arriving, whole, name = self.arriving.get(at, []), at.grad, f"d{shown(at.name)}"
-        yield from partial_sums(arriving, whole)
+        arriving, name = self.arriving.get(at, []), gradient_of(at)
+        whole: Any = at.grad
+        yield from lost_terms(arriving, whole)
         for step, c in arriving:
             for variant in variants(step, c):
                 yield step, self.instead(at, c, variant)
         if len(arriving) > 1:
             yield arriving[-1][0], Variant("sign", f"{name} has the wrong sign", lambda: -whole)
             yield arriving[-1][0], Variant("transpose", f"{name} is transposed", lambda: whole.mT)
-        yield from miscounted(arriving)
+        yield from miscounted_terms(arriving)
 
     def elsewhere(self, at: GraphNode) -> Iterator[tuple[BackwardStage, Variant]]:
         """What the gradient of `at` would be if the value or the gradient of another stage were used."""
@@ -162,7 +164,7 @@ class SlipSearch:
         """The gradient of `at` with a variant instead of the contribution `c`."""
         if len(self.arriving[at]) == 1:
             return variant
-        return variant._replace(value=lambda: at.grad - c.value + variant.value())
+        return variant._replace(value=lambda: _grad(at) - c.value + variant.value())
 
     def explained_by(self, at: GraphNode, value: Any, wrong: GraphNode) -> int:
         """How many of the given gradients follow from `value` as the gradient of `at`; 0 if not `wrong`."""
@@ -177,8 +179,8 @@ class SlipSearch:
 
     def explained(self, after: Mapping[GraphNode, Any], wrong: GraphNode) -> int:
         """How many of the given gradients those `after` a slip agree with; 0 if that of `wrong` does not."""
-        fits = lambda stage: self.close(after.get(stage, stage.grad), self.given[stage], stage)
-        return len([stage for stage in self.given if fits(stage)]) if fits(wrong) else 0
+        fits = [v for v in self.given if self.close(after.get(v, v.grad), self.given[v], v)]
+        return len(fits) if wrong in fits else 0
 
     # The same slip in every run of a line
 
@@ -193,14 +195,14 @@ class SlipSearch:
             for c in runs[-1].contributions if len(runs) > 1 else ():
                 if c.stage not in upstream:
                     continue
-                for variant, slip in in_every_run(runs, c, next_run):
+                for kind, text, slip in in_every_run(runs, c, next_run):
                     if calls > RULES:
                         return
                     after, count = self.rerun({step.stage: (c.operand, slip) for step in runs})
                     calls += count
                     if after and (explains := self.explained(after, wrong)):
-                        text = f"{variant.text}, in each of the {len(runs)} runs of this line"
-                        yield _Found(explains, 0, Cause(variant.kind, text, runs[-1]))
+                        text = f"{text}, in each of the {len(runs)} runs of this line"
+                        yield _Found(explains, 0, Cause(kind, text, runs[-1]))
 
     def rerun(self, slips: Mapping[GraphNode, tuple[int, Slip]]) -> tuple[dict[GraphNode, Any], int]:
         """The gradients that change if a slip is made in a contribution of some steps, and the rules called.
@@ -220,7 +222,7 @@ class SlipSearch:
                     value = slip(here, c) if slip is not None and c.operand == k else c.value
                     if value.shape != old.value.shape:
                         return {}, calls
-                    after[c.stage] = after.get(c.stage, c.stage.grad) + (value - old.value)
+                    after[c.stage] = after.get(c.stage, _grad(c.stage)) + (value - old.value)
         except (ValueError, TypeError, IndexError):
             return {}, calls
         return after, calls
@@ -229,28 +231,33 @@ class SlipSearch:
 
     def in_shape(self, wrong: GraphNode) -> Iterator[_Found]:
         """The right numbers, transposed or in another shape."""
-        given, right = self.given[wrong], wrong.grad
+        given, right = self.given[wrong], _grad(wrong)
         if given.shape == right.shape or wrong not in self.arriving:
             return
         step = self.arriving[wrong][-1][0]
         if given.ndim == 2 and self.close(given.T, right, wrong):
-            text = f"the numbers are right, but the rows and columns of d{shown(wrong.name)} are exchanged"
+            text = f"the numbers are right, but the rows and columns of {gradient_of(wrong)} are exchanged"
             yield _Found(1, 0, Cause("transpose", text, step))
         elif given.size == right.size and self.close(given.reshape(right.shape), right, wrong):
-            text = f"the numbers are right, but {shown(wrong.name)} has shape {right.shape}"
+            text = f"the numbers are right, but {name_of(wrong)} has shape {right.shape}"
             yield _Found(1, 0, Cause("shape", text, step))
 
     def multiple(self, wrong: GraphNode) -> tuple[Cause, ...]:
         """The cause of a gradient that is a multiple of the right one, if it is."""
-        given, right = self.given[wrong], wrong.grad
+        given, right = self.given[wrong], _grad(wrong)
         if given.shape != right.shape or given.size < 2 or not self.arriving.get(wrong):
             return ()
         square = _product(right, right)
         ratio = _product(given, right) / square if square else 0.0
         if ratio == 0 or not isfinite(ratio) or not self.close(right * ratio, given, wrong):
             return ()
-        text = f"d{shown(wrong.name)} is {ratio:.6g} times what it must be: a factor is wrong"
+        text = f"{gradient_of(wrong)} is {ratio:.6g} times what it must be: a factor is wrong"
         return (Cause("factor", text, self.arriving[wrong][-1][0]),)
+
+
+def _grad(stage: GraphNode) -> Any:
+    """The gradient of a stage, which has one."""
+    return stage.grad
 
 
 def _tensor(stage: GraphNode) -> Tensor:

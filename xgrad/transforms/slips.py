@@ -1,165 +1,130 @@
-"""The usual slips in a derivation by hand: what a step gives if one is made in it.
-
-Each variant is a wrong value for one contribution of a step, with the kind of the slip and what it says. The
-value is computed when it is asked for.
-"""
+"""The usual slips in a derivation by hand: what a step gives for an operand if one is made in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from itertools import accumulate, combinations, product
+from functools import partial
+from itertools import combinations
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..compiler.printing.spelling import shown
 from ..core.rules import deriv
 from ..namespace import asarray, broadcast_to, matmul, mean, ones_like, sum
 from ..ops.linalg import MATMUL
 from .backward_stages import BackwardStage, Contribution
+from .variants import (
+    MOVING,
+    Variant,
+    gradient_of,
+    name_of,
+    operands,
+    rule,
+    value_read,
+    with_output,
+    with_value,
+)
 from .wrong_formulas import wrong_formulas
 
 if TYPE_CHECKING:
     from .graph_view import GraphNode
 
-#: The kinds of slips; where several give the same numbers, they are named in this order.
-KINDS = ("overwritten", "sign", "broadcast", "transpose", "shape", "formula", "point", "factor", "operand")
-
-#: Ops that move or add up elements, which have no local slope.
-MOVING = frozenset(
-    ("+", "-", "neg", "none", "reshape", "transpose", "broadcast_to", "getitem", "concat", "stack")
-)
-
-
-class Variant(NamedTuple):
-    """A wrong value for a contribution: the kind of slip, what it says, and how the value is computed."""
-
-    kind: str
-    text: str
-    value: Callable[[], Any]
-
-
-def attempt(variant: Variant) -> Any:
-    """The value of a variant; None where the shapes do not fit."""
-    try:
-        return variant.value()
-    except (ValueError, TypeError, IndexError, ZeroDivisionError):
-        return None
-
 
 def variants(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
     """Wrong values for the contribution `c` of `step`, in the same order for all steps of the same form."""
-    yield Variant("sign", f"{_d(c)} has the wrong sign", lambda: -c.value)
-    if isinstance(step.dz, tuple):
-        return
-    for family in (_unsummed, _transposed, wrong_formulas, _at_another_point, _exchanged, _factors):
-        for kind, text, value in family(step, c):
-            yield Variant(kind, text, value)
-
-
-def _d(c: Contribution) -> str:
-    return f"d{shown(c.stage.name)}"
-
-
-def _name(v: Any) -> str:
-    return shown(getattr(v, "name", v))
-
-
-def operands(step: BackwardStage) -> list[Any]:
-    """The values of the operands: Tensors and numbers."""
-    return [getattr(v, "value", v) for v in step.stage.operands]
-
-
-def rule(step: BackwardStage, dz: Any, values: Sequence[Any], z: Any = None) -> tuple[Any, ...]:
-    """The rule of a step, with other values."""
-    entry, params = step.stage.node.op, step.stage.params
-    if entry.variadic:
-        return deriv(dz, tuple(values), None, entry, z=z, **params)
-    return deriv(dz, values[0], values[1] if len(values) > 1 else None, entry, z=z, **params)
-
-
-def with_dz(step: BackwardStage, dz: Any) -> BackwardStage:
-    """The step with another gradient of its output."""
-    found = rule(step, dz, operands(step), step.stage.value)
-    return replace(
-        step, dz=dz, contributions=tuple(replace(c, value=found[c.operand]) for c in step.contributions)
-    )
+    yield Variant("sign", f"{gradient_of(c.stage)} has the wrong sign", lambda: -c.value)
+    if not isinstance(step.dz, tuple):
+        for slips in (_sums, _transposes, wrong_formulas, _points, _exchanges, _factors):
+            yield from slips(step, c)
 
 
 # Sums over broadcast axes
 
 
 def _unreduced(step: BackwardStage, c: Contribution, values: Sequence[Any]) -> Any:
-    """What the rule of an elementwise op gives for these values before the sum over broadcast axes."""
-    spread = [broadcast_to(asarray(v), step.dz.shape) for v in values]
-    return rule(step, step.dz, spread)[c.operand]
+    """What the rule gives for these values before the sum over broadcast axes, if the op is elementwise."""
+    if not step.stage.node.op.elementwise:
+        return rule(step, step.dz, values)[c.operand]
+    return rule(step, step.dz, [broadcast_to(asarray(v), step.dz.shape) for v in values])[c.operand]
 
 
-def _summed(step: BackwardStage, c: Contribution, full: Any) -> Any:
+def _reduced(step: BackwardStage, c: Contribution, full: Any) -> Any:
     """The sum of `full` over the axes along which the operand was broadcast, if the op is elementwise."""
     if not step.stage.node.op.elementwise or full.shape == c.value.shape:
         return full
     return deriv(full, c.stage.value, full, "+")[0]
 
 
-def _unsummed(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+def _sums(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
     """The gradient of a broadcast operand without its sum, or with another sum."""
     dz, values, shape = step.dz, operands(step), c.value.shape
     if step.stage.node.op.elementwise and shape != dz.shape:
-        full = lambda: _unreduced(step, c, values)
-        whole = dz.shape
+        whole, full = dz.shape, partial(_unreduced, step, c, values)
     elif step.stage.node.op is MATMUL and 2 <= len(shape) < dz.ndim:
-        other = values[1 - c.operand]
-        full = lambda: matmul(dz, other.mT) if c.operand == 0 else matmul(other.mT, dz)
-        whole = (*dz.shape[:-2], *shape[-2:])
+        factors = (dz, values[1].mT) if c.operand == 0 else (values[0].mT, dz)
+        whole, full = (*dz.shape[:-2], *shape[-2:]), partial(matmul, *factors)
     else:
         return
-    added = range(len(whole) - len(shape))
-    stretched = [i for i in range(len(added), len(whole)) if shape[i - len(added)] != whole[i]]
-    axes = (*added, *stretched)
+    added = len(whole) - len(shape)
+    stretched = [i for i in range(added, len(whole)) if shape[i - added] != whole[i]]
+    axes = (*range(added), *stretched)
     which = (
-        f"{_name(c.stage)} of shape {shape} was broadcast, so {_d(c)} is a sum over "
-        f"ax{'is' if len(axes) == 1 else 'es'} {', '.join(map(str, axes))}"
+        f"{name_of(c.stage)} of shape {shape} was broadcast, so {gradient_of(c.stage)} is a sum over "
+        f"ax{'is' if len(axes) == 1 else 'es'} {_list(axes)}"
     )
-    yield "broadcast", f"{which}, which is missing", full
-    yield "broadcast", f"{which}; a mean was taken instead", lambda: mean(full(), axis=axes).reshape(shape)
+    reduce = partial(_over, full, shape)
+    yield Variant("broadcast", f"{which}, which is missing", full)
+    yield Variant("broadcast", f"{which}; a mean was taken instead", partial(reduce, mean, axes))
     for wrong in combinations(range(len(whole)), len(axes)):
         if wrong != axes and prod(n for i, n in enumerate(whole) if i not in wrong) == prod(shape):
-            text = f"{which}, not over {', '.join(map(str, wrong))}"
-            yield "broadcast", text, lambda wrong=wrong: sum(full(), axis=wrong).reshape(shape)
+            yield Variant("broadcast", f"{which}, not over {_list(wrong)}", partial(reduce, sum, wrong))
     for count in range(1, len(axes)):
         for some in combinations(axes, count):
-            text = f"{which}, not over {', '.join(map(str, some))} alone"
-            yield "broadcast", text, lambda some=some: sum(full(), axis=some)
+            text = f"{which}, not over {_list(some)} alone"
+            yield Variant("broadcast", text, partial(_over, full, None, sum, some))
     if len(axes) == 1:
-        first = lambda: full().take(asarray([0]), axis=axes[0]).reshape(shape)
-        yield "broadcast", f"{which}; only the first of them was taken", first
+        text = f"{which}; only the first of them was taken"
+        yield Variant("broadcast", text, partial(reduce, _first, axes))
+
+
+def _over(full: Callable[[], Any], shape: tuple[int, ...] | None, reduce: Any, axis: tuple[int, ...]) -> Any:
+    """A reduction of `full()` over some axes, in this shape."""
+    reduced = reduce(full(), axis=axis)
+    return reduced if shape is None else reduced.reshape(shape)
+
+
+def _first(x: Any, axis: tuple[int, ...]) -> Any:
+    return x.take(asarray([0]), axis=axis[0])
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 # Transposes
 
 
-def _transposed(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+def _transposes(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+    gradient = gradient_of(c.stage)
     if step.stage.node.op.name == "transpose":
-        yield "transpose", f"{_d(c)} is not transposed back", lambda: step.dz
+        yield Variant("transpose", f"{gradient} is not transposed back", lambda: step.dz)
     if step.stage.node.op is MATMUL:
         yield from _products(step, c)
     if c.value.ndim >= 2:
-        yield "transpose", f"{_d(c)} is transposed", lambda: c.value.mT
+        yield Variant("transpose", f"{gradient} is transposed", lambda: c.value.mT)
 
 
-def _products(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+def _products(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
     """The products of the gradient and the other operand, in both orders, with and without transposes."""
-    other = 1 - c.operand
-    y, name, dz_name = operands(step)[other], _name(step.stage.operands[other]), f"d{_name(step.stage)}"
-    right = f"{dz_name} @ {name}.T" if c.operand == 0 else f"{name}.T @ {dz_name}"
-    for left, a in ((dz_name, step.dz), (f"{dz_name}.T", _T(step.dz))):
-        for second, b in ((name, y), (f"{name}.T", _T(y))):
-            for text, p, q in ((f"{left} @ {second}", a, b), (f"{second} @ {left}", b, a)):
+    read, dz = value_read(step, c), gradient_of(step.stage)
+    y = name_of(read)
+    right = f"{dz} @ {y}.T" if c.operand == 0 else f"{y}.T @ {dz}"
+    for a, first in ((dz, step.dz), (f"{dz}.T", _T(step.dz))):
+        for b, second in ((y, read.value), (f"{y}.T", _T(read.value))):
+            for text, factors in ((f"{a} @ {b}", (first, second)), (f"{b} @ {a}", (second, first))):
                 if text != right:
                     slip = "a transpose is missing" if ".T" not in text else "a transpose is misplaced"
-                    full = f"{slip}: {_d(c)} is {right}, not {text}"
-                    yield "transpose", full, lambda p=p, q=q: matmul(p, q)
+                    says = f"{slip}: {gradient_of(c.stage)} is {right}, not {text}"
+                    yield Variant("transpose", says, partial(matmul, *factors))
 
 
 def _T(x: Any) -> Any:
@@ -169,107 +134,102 @@ def _T(x: Any) -> Any:
 # Slopes at the wrong place, and of the wrong operand
 
 
-def _at_another_point(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+def _points(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
     """The slope of a function of one operand at the output in place of the input, or the reverse."""
     entry, z = step.stage.node.op, step.stage.value
     if len(step.stage.operands) != 1 or entry.name in MOVING or z is None or z.shape != c.value.shape:
         return
-    (x,) = operands(step)
-    given, made = _name(step.stage.operands[0]), _name(step.stage)
+    (x,), given, made = operands(step), name_of(step.stage.operands[0]), name_of(step.stage)
+    what = f"the derivative of {entry.name}"
     if entry.uses_z:
-        text = (
-            f"the derivative of {entry.name} in terms of its output, {made}, is taken at its input, {given}"
-        )
-        yield "point", text, lambda: rule(step, step.dz, [x], z=x)[0]
-    text = f"the derivative of {entry.name} is taken at its output, {made}, instead of its input, {given}"
-    yield "point", text, lambda: rule(step, step.dz, [z])[0]
+        text = f"{what} in terms of its output, {made}, is taken at its input, {given}"
+        yield Variant("point", text, lambda: with_output(step, c, x))
+    text = f"{what} is taken at its output, {made}, instead of its input, {given}"
+    yield Variant("point", text, lambda: with_value(step, c, z))
 
 
-def _exchanged(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
+def _exchanges(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
     """The rule with its operands exchanged, and the gradient of the other operand."""
-    entry, values = step.stage.node.op, operands(step)
+    entry, values, gradient = step.stage.node.op, operands(step), gradient_of(c.stage)
     if len(values) == 2 and not entry.variadic:
-        mine, other_name = (_name(step.stage.operands[i]) for i in (c.operand, 1 - c.operand))
-        text = f"{_d(c)} uses the wrong operand: {mine} and {other_name} are exchanged"
+        mine, other = name_of(c.stage), name_of(value_read(step, c))
+        text = f"{gradient} uses the wrong operand: {mine} and {other} are exchanged"
         if entry.name == "*":
-            text = f"{_d(c)} is d{_name(step.stage)} times the other factor, {other_name}, not {mine} itself"
-        if entry.elementwise:
-            yield "operand", text, lambda: _summed(step, c, _unreduced(step, c, values[::-1]))
-        else:
-            yield "operand", text, lambda: rule(step, step.dz, values[::-1])[c.operand]
-    for other in step.contributions:
-        if other.stage is not c.stage:
-            text = f"{_d(c)} is the gradient of the wrong operand: it is {_d(other)}"
-            yield "operand", text, lambda other=other: other.value
+            made = gradient_of(step.stage)
+            text = f"{gradient} is {made} times the other factor, {other}, not {mine} itself"
+        yield Variant("operand", text, lambda: _reduced(step, c, _unreduced(step, c, values[::-1])))
+    for sibling in step.contributions:
+        if sibling.stage is not c.stage:
+            text = f"{gradient} is the gradient of the wrong operand: it is {gradient_of(sibling.stage)}"
+            yield Variant("operand", text, partial(_value, sibling))
+
+
+def _value(c: Contribution) -> Any:
+    return c.value
 
 
 def elsewhere(step: BackwardStage, c: Contribution, others: Sequence[GraphNode]) -> Iterator[Variant]:
     """The rule with the value or the gradient of another stage, as with h_t for h_{t-1}."""
     if isinstance(step.dz, tuple):
         return
-    made, entry, uses = step.stage, step.stage.node.op, f"{_d(c)} uses the wrong"
-    values, right = operands(step), value_read(step, c)
+    made, entry, right = step.stage, step.stage.node.op, value_read(step, c)
+    uses, values = f"{gradient_of(c.stage)} uses the wrong", operands(step)
     for other in others:
-        v, g = other.value, other.grad
+        v, g, name = other.value, other.grad, name_of(other)
         if g is not None and other is not made and other is not c.stage and g.shape == step.dz.shape:
-            text = f"{uses} gradient: d{_name(other)} where d{_name(made)} belongs"
-            yield Variant("operand", text, lambda g=g: rule(step, g, values, made.value)[c.operand])
+            text = f"{uses} gradient: d{name} where {gradient_of(made)} belongs"
+            yield Variant("operand", text, partial(_of_gradient, step, c, g, values))
         if v is None or entry.variadic or entry.name in MOVING:
             continue
         if other is not right and v.shape == getattr(right, "shape", None):
-            text = f"{uses} value: {_name(other)} where {_name(right)} belongs"
-            yield Variant("operand", text, lambda v=v: with_value(step, c, v))
+            text = f"{uses} value: {name} where {name_of(right)} belongs"
+            yield Variant("operand", text, partial(with_value, step, c, v))
         if entry.uses_z and other is not made and v.shape == made.shape:
-            text = f"{uses} value: {_name(other)} where {_name(made)} belongs"
-            yield Variant("operand", text, lambda v=v: with_output(step, c, v))
+            text = f"{uses} value: {name} where {name_of(made)} belongs"
+            yield Variant("operand", text, partial(with_output, step, c, v))
 
 
-def value_read(step: BackwardStage, c: Contribution) -> Any:
-    """The operand that the contribution `c` is computed from: the other one, or the only one."""
-    return step.stage.operands[1 - c.operand if len(step.stage.operands) == 2 else 0]
-
-
-def output_read(step: BackwardStage, c: Contribution) -> GraphNode:
-    """The stage itself, for rules in terms of the output."""
-    return step.stage
-
-
-def with_value(step: BackwardStage, c: Contribution, v: Any) -> Any:
-    """The contribution `c` with another value of the operand that it is computed from."""
-    values = operands(step)
-    values[1 - c.operand if len(values) == 2 else 0] = v
-    return rule(step, step.dz, values)[c.operand]
-
-
-def with_output(step: BackwardStage, c: Contribution, v: Any) -> Any:
-    """The contribution `c` with another value of the output."""
-    return rule(step, step.dz, operands(step), v)[c.operand]
+def _of_gradient(step: BackwardStage, c: Contribution, dz: Any, values: Sequence[Any]) -> Any:
+    return rule(step, dz, values, step.stage.value)[c.operand]
 
 
 # Factors
 
 
-def _factors(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
-    dz, g, made = step.dz, c.value, f"d{_name(step.stage)}"
-    values = operands(step)
-    entry = step.stage.node.op
+def _factors(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+    """The contribution without one of its factors, or with one too many."""
+    dz, g, entry, values, gradient = (
+        step.dz,
+        c.value,
+        step.stage.node.op,
+        operands(step),
+        gradient_of(c.stage),
+    )
+    forgotten, excess = "a factor is forgotten", "a factor is one too many"
     if entry.name not in MOVING and (entry.elementwise or dz.shape == g.shape or prod(dz.shape) == 1):
-        text = f"a factor is forgotten: the local derivative in {_d(c)}"
-        yield "factor", text, lambda: _summed(step, c, dz if dz.ndim else ones_like(g) * dz)
-    text = f"a factor is forgotten: the gradient of the output, {made}, in {_d(c)}"
-    yield "factor", text, lambda: rule(step, ones_like(dz), values)[c.operand]
+        text = f"{forgotten}: the local derivative in {gradient}"
+        yield Variant("factor", text, lambda: _reduced(step, c, dz if dz.ndim else ones_like(g) * dz))
+    text = f"{forgotten}: the gradient of the output, {gradient_of(step.stage)}, in {gradient}"
+    yield Variant("factor", text, lambda: _of_gradient(step, c, ones_like(dz), values))
     for number, name in _numbers(step, c).items():
-        yield "factor", f"a factor is forgotten: {name} in {_d(c)}", lambda n=number: g / n
-        yield "factor", f"a factor is one too many: {name} in {_d(c)}", lambda n=number: g * n
-    full = lambda: _unreduced(step, c, values) if entry.elementwise else g
-    for v in (*step.stage.operands, step.stage, None):
-        value = dz if v is None else getattr(v, "value", None)
-        if value is not None and value.shape in (dz.shape, g.shape, ()):
-            name = made if v is None else _name(v)
-            text = f"a factor is one too many: {name} in {_d(c)}"
-            yield "factor", text, lambda f=value: _summed(step, c, full() * f)
-            text = f"a factor is forgotten: {name} in {_d(c)}"
-            yield "factor", text, lambda f=value: _summed(step, c, full() / f)
+        yield Variant("factor", f"{forgotten}: {name} in {gradient}", partial(_times, g, 1 / number))
+        yield Variant("factor", f"{excess}: {name} in {gradient}", partial(_times, g, number))
+    named = [(name_of(v), getattr(v, "value", None)) for v in (*step.stage.operands, step.stage)]
+    for name, v in [*named, (gradient_of(step.stage), dz)]:
+        if v is not None and v.shape in (dz.shape, g.shape, ()):
+            less, more = partial(_scaled, step, c, values, v, -1), partial(_scaled, step, c, values, v, 1)
+            yield Variant("factor", f"{excess}: {name} in {gradient}", more)
+            yield Variant("factor", f"{forgotten}: {name} in {gradient}", less)
+
+
+def _times(x: Any, y: Any) -> Any:
+    return x * y
+
+
+def _scaled(step: BackwardStage, c: Contribution, values: Sequence[Any], factor: Any, power: int) -> Any:
+    """The contribution `c` with its terms multiplied by a power of `factor`, before they are summed."""
+    full = _unreduced(step, c, values) if step.stage.node.op.elementwise else c.value
+    return _reduced(step, c, full * factor if power > 0 else full / factor)
 
 
 def _numbers(step: BackwardStage, c: Contribution) -> dict[float, str]:
@@ -283,70 +243,3 @@ def _numbers(step: BackwardStage, c: Contribution) -> dict[float, str]:
             if n > 2:
                 found.setdefault(float(n), f"{n}, the length of an axis or the number of elements,")
     return found
-
-
-# Sums of contributions
-
-
-def partial_sums(
-    arriving: Sequence[tuple[BackwardStage, Contribution]], whole: Any
-) -> Iterator[tuple[BackwardStage, Variant]]:
-    """What is left of the gradient `whole` if some of its contributions are overwritten or forgotten."""
-    values, everything = [c.value for _, c in arriving], range(len(arriving))
-    left_out: list[Sequence[int]] = [
-        everything[:i] for i in everything[1:]
-    ]  # `=` overwrites what came before
-    if len(values) <= 6:
-        subsets = [some for n in everything[1:] for some in combinations(everything, n)]
-        left_out += [some for some in subsets if some != tuple(range(len(some)))]
-        kept = [
-            lambda some=some: sum_of([v for i, v in enumerate(values) if i not in some]) for some in left_out
-        ]
-    else:
-        totals = list(accumulate(values))
-        kept = [lambda i=i: whole - totals[i - 1] for i in everything[1:]]
-        for i in everything:
-            left_out += [everything[i : i + 1], everything[i + 1 :]]
-            kept += [lambda i=i: whole - values[i], lambda i=i: totals[i]]
-    name = _d(arriving[0][1]) if arriving else ""
-    for n, (some, value) in enumerate(zip(left_out, kept)):
-        through = ", ".join(_name(arriving[i][0].stage) for i in some[:3])
-        through += f" and {len(some) - 3} more" if len(some) > 3 else ""
-        if some:
-            # where the first are lost, the next one overwrote them
-            step = arriving[len(some) if n < len(values) - 1 else some[0]][0]
-            yield step, Variant("overwritten", lost(name, through), value)
-
-
-def miscounted(
-    arriving: Sequence[tuple[BackwardStage, Contribution]],
-) -> Iterator[tuple[BackwardStage, Variant]]:
-    """Sums of a few contributions of which some have the wrong sign, are counted twice, or are lost."""
-    if not 2 <= len(arriving) <= 4:
-        return
-    for factors in product((1, 0, -1, 2), repeat=len(arriving)):
-        if min(factors) >= 0 and 2 not in factors:
-            continue  # one of the partial sums
-        through = {
-            f: [_name(step.stage) for (step, _), g in zip(arriving, factors) if f == g] for f in factors
-        }
-        says = {-1: "has the wrong sign", 2: "is counted twice", 0: "is lost"}
-        wrong = [f"what comes through {', '.join(through[f])} {says[f]}" for f in says if f in through]
-        text = f"in {_d(arriving[0][1])}, {', and '.join(wrong)}"
-        parts = [f * c.value for f, (_, c) in zip(factors, arriving) if f]
-        step = arriving[min(i for i, f in enumerate(factors) if f in (-1, 2))][0]
-        kind = "sign" if -1 in factors else "overwritten"
-        yield step, Variant(kind, text, lambda parts=parts: sum_of(parts))
-
-
-def lost(name: str, through: str) -> str:
-    """The description of a gradient that lacks some of its terms."""
-    return f"{name} lacks what comes through {through}: it was overwritten (= for +=), or forgotten"
-
-
-def sum_of(parts: Sequence[Any]) -> Any:
-    """The sum of arrays, which broadcast."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total

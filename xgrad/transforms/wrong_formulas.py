@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from ..compiler.printing.spelling import shown
 from ..core.rules import deriv
 from .backward_stages import BackwardStage, Contribution
 from .graph_text import expression
+from .variants import Variant, name_of, operands
 
 Slope = Callable[[Any, Any, Any], Any]
 
@@ -65,34 +66,40 @@ FORMULAS: dict[tuple[str, int], tuple[str, dict[str, Slope]]] = {
 }
 
 
-def wrong_formulas(step: BackwardStage, c: Contribution) -> Iterator[tuple[str, str, Callable[[], Any]]]:
-    """The contribution `c` with wrong formulas for the derivative: kind, description and value."""
+def wrong_formulas(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
+    """The contribution `c` with wrong formulas for the derivative."""
     stage, dz, z = step.stage, step.dz, step.stage.value
+    assert z is not None
     name, axes = stage.node.op.name, stage.params
-    x, y = ([getattr(v, "value", v) for v in stage.operands] + [None])[:2]
-    names = [shown(getattr(v, "name", v)) for v in (*stage.operands, None)]
+    x, y = (*operands(step), None)[:2]
     right, wrong = FORMULAS.get((name, c.operand), ("", {}))
     if name == "**" and isinstance(y, int | float):
         right, wrong = _of_power(y)
-    respect = f" with respect to {names[c.operand]}" if len(stage.operands) > 1 else ""
+    named = {"x": name_of(stage.operands[0]), "y": name_of((*stage.operands, "")[1]), "z": name_of(stage)}
+    respect = f" with respect to {name_of(c.stage)}" if len(stage.operands) > 1 else ""
     for formula, slope in wrong.items():
-        of = f"the derivative of {expression(stage)}{respect} is {right}, not {formula}"
-        text = of.format(x=names[0], y=names[1], z=shown(stage.name))
-        yield "formula", text, lambda slope=slope: deriv(dz, (x, y)[c.operand], slope(x, y, z), "*")[0]
+        text = f"the derivative of {expression(stage)}{respect} is {right.format(**named)}, not "
+        value = partial(_with_slope, dz, (x, y)[c.operand], slope, x, y, z)
+        yield Variant("formula", text + formula.format(**named), value)
     if name == "softmax":
-        of = "the derivative of softmax has terms of all elements, (dz - sum(dz * z)) * z: "
-        yield "formula", of + "z * (1 - z) is only its diagonal", lambda: dz * z * (1 - z)
-        yield "formula", of + "the sum is missing", lambda: dz * z
+        text = "the derivative of softmax has terms of all elements, (dz - sum(dz * z)) * z: "
+        yield Variant("formula", f"{text}z * (1 - z) is only its diagonal", lambda: dz * (z * (1 - z)))
+        yield Variant("formula", f"{text}the sum is missing", lambda: dz * z)
     if name == "mean":
         text = "the derivative of a mean is 1 / n for each of n elements: this is the one of a sum"
-        yield "formula", text, lambda: deriv(dz, x, None, "sum", **axes)[0]
+        yield Variant("formula", text, lambda: deriv(dz, x, None, "sum", **axes)[0])
     if name == "sum":
         text = "the derivative of a sum is 1 for each element: this is the one of a mean, 1 / n"
-        yield "formula", text, lambda: deriv(dz, x, None, "mean", **axes)[0]
+        yield Variant("formula", text, lambda: deriv(dz, x, None, "mean", **axes)[0])
     if name in ("max", "min", "maximum", "minimum"):
         text = f"{name} hands its gradient to the chosen element only: here all of them get it"
         op = "sum" if name in ("max", "min") else "+"
-        yield "formula", text, lambda: deriv(dz, x, y, op, **axes)[c.operand]
+        yield Variant("formula", text, lambda: deriv(dz, x, y, op, **axes)[c.operand])
+
+
+def _with_slope(dz: Any, operand: Any, slope: Slope, x: Any, y: Any, z: Any) -> Any:
+    """`dz` times a slope, summed over the axes along which the operand was broadcast."""
+    return deriv(dz, operand, slope(x, y, z), "*")[0]
 
 
 def _of_power(n: float) -> tuple[str, dict[str, Slope]]:
