@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from math import hypot
 from typing import Any
 
 from ..backends.dtypes import is_floating
@@ -193,7 +194,7 @@ def check_derivation(
     mine = _flat(gradients, [f"d{name}" for name in parameter_names(f, len(args))], {f"d{v.name}" for v in g})
     out = f"d{g.output.name}"
     if dz is None and g.output.shape != () and out in mine:
-        dz = mine[out]
+        dz = mine[out].T if mine[out].shape == g.output.shape[::-1] != g.output.shape else mine[out]
     steps = list(g.backward(dz))
     with no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a slip may leave the domain of a function
@@ -269,7 +270,7 @@ class _Check:
         """The difference that is allowed: relative to the largest element, and what rounding may give."""
         rtol, eps = max(_precision(v) for v in (given, right))
         size = max(_largest(v) for v in (given, right))
-        return (self.rtol or rtol) * size + 100 * eps * self.rounded.get(stage, 0.0)
+        return (self.rtol or rtol) * size + 10 * eps * self.rounded.get(stage, 0.0)
 
     def difference(self, stage: GraphNode, given: Any, right: Sequence[GraphNode]) -> Difference:
         """What is wrong with the gradient `given` of `stage`, where those of `right` are right."""
@@ -293,10 +294,10 @@ def _rounded(steps: Sequence[BackwardStage]) -> dict[GraphNode, float]:
         if isinstance(step.dz, tuple):
             values = step.contributions
         else:
-            size = found.get(step.stage, 0.0) + _largest(step.dz)
+            size = hypot(found.get(step.stage, 0.0), _largest(step.dz))
             values = with_dz(step, cos(count_like(step.dz)) * size).contributions
         for old, c in zip(step.contributions, values):
-            found[c.stage] = found.get(c.stage, 0.0) + _largest(old.value) + _largest(c.value)
+            found[c.stage] = hypot(found.get(c.stage, 0.0), _largest(old.value), _largest(c.value))
     return found
 
 

@@ -232,15 +232,22 @@ class SlipSearch:
     def in_shape(self, wrong: GraphNode) -> Iterator[_Found]:
         """The right numbers, transposed or in another shape."""
         given, right = self.given[wrong], _grad(wrong)
-        if given.shape == right.shape or wrong not in self.arriving:
+        if given.shape == right.shape:
             return
-        step = self.arriving[wrong][-1][0]
-        if given.ndim == 2 and self.close(given.T, right, wrong):
+        step = self.arriving[wrong][-1][0] if wrong in self.arriving else self.steps[0]
+        if self.transposed(wrong):
             text = f"the numbers are right, but the rows and columns of {gradient_of(wrong)} are exchanged"
-            yield _Found(1, 0, Cause("transpose", text, step))
+            more = len([v for v in self.given if v is not wrong and self.transposed(v)])
+            text += f", as in {more} more of your gradients" if more else ""
+            yield _Found(1 + more, 0, Cause("transpose", text, step))
         elif given.size == right.size and self.close(given.reshape(right.shape), right, wrong):
             text = f"the numbers are right, but {name_of(wrong)} has shape {right.shape}"
             yield _Found(1, 0, Cause("shape", text, step))
+
+    def transposed(self, stage: GraphNode) -> bool:
+        """Whether the gradient that was given for a stage is right but transposed."""
+        given = self.given[stage]
+        return given.ndim == 2 and self.close(given.T, stage.grad, stage)
 
     def multiple(self, wrong: GraphNode) -> tuple[Cause, ...]:
         """The cause of a gradient that is a multiple of the right one, if it is."""

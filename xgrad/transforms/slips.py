@@ -211,35 +211,38 @@ def _factors(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
         yield Variant("factor", text, lambda: _reduced(step, c, dz if dz.ndim else ones_like(g) * dz))
     text = f"{forgotten}: the gradient of the output, {gradient_of(step.stage)}, in {gradient}"
     yield Variant("factor", text, lambda: _of_gradient(step, c, ones_like(dz), values))
-    for number, name in _numbers(step, c).items():
-        yield Variant("factor", f"{forgotten}: {name} in {gradient}", partial(_times, g, 1 / number))
-        yield Variant("factor", f"{excess}: {name} in {gradient}", partial(_times, g, number))
-    named = [(name_of(v), getattr(v, "value", None)) for v in (*step.stage.operands, step.stage)]
-    for name, v in [*named, (gradient_of(step.stage), dz)]:
-        if v is not None and v.shape in (dz.shape, g.shape, ()):
-            less, more = partial(_scaled, step, c, values, v, -1), partial(_scaled, step, c, values, v, 1)
+    for v in step.stage.operands:
+        if isinstance(v, int | float) and v not in (0, 1, -1, 2):
+            yield Variant("factor", f"{forgotten}: {v} in {gradient}", partial(_times, g, 1 / v))
+            yield Variant("factor", f"{excess}: {v} in {gradient}", partial(_times, g, v))
+    yield Variant("factor", f"{forgotten}: 2 in {gradient}", partial(_times, g, 0.5))
+    yield Variant("factor", f"{excess}: 2 in {gradient}", partial(_times, g, 2.0))
+    for n in _lengths(step, c):
+        about = f"{n} is the length of an axis, or how many elements there are"
+        yield Variant("factor", f"{gradient} is {n} times too small; {about}", partial(_times, g, 1 / n))
+        yield Variant("factor", f"{gradient} is {n} times too large; {about}", partial(_times, g, float(n)))
+    for v in (*step.stage.operands, step.stage):
+        value, name = getattr(v, "value", None), name_of(v)
+        if value is not None and value.shape in (dz.shape, g.shape, ()):
+            less, more = partial(_scaled, step, c, value, -1), partial(_scaled, step, c, value, 1)
             yield Variant("factor", f"{excess}: {name} in {gradient}", more)
             yield Variant("factor", f"{forgotten}: {name} in {gradient}", less)
+    yield Variant(
+        "factor", f"{excess}: {gradient_of(step.stage)} in {gradient}", partial(_scaled, step, c, dz, 1)
+    )
 
 
 def _times(x: Any, y: Any) -> Any:
     return x * y
 
 
-def _scaled(step: BackwardStage, c: Contribution, values: Sequence[Any], factor: Any, power: int) -> Any:
+def _scaled(step: BackwardStage, c: Contribution, factor: Any, power: int) -> Any:
     """The contribution `c` with its terms multiplied by a power of `factor`, before they are summed."""
-    full = _unreduced(step, c, values) if step.stage.node.op.elementwise else c.value
+    full = _unreduced(step, c, operands(step)) if step.stage.node.op.elementwise else c.value
     return _reduced(step, c, full * factor if power > 0 else full / factor)
 
 
-def _numbers(step: BackwardStage, c: Contribution) -> dict[float, str]:
-    """Factors that are often forgotten or one too many: 2, the numbers of a stage, and lengths of axes."""
-    found = {2.0: "2"}
-    for v in step.stage.operands:
-        if isinstance(v, int | float) and v not in (0, 1, -1):
-            found.setdefault(float(v), str(v))
-    for shape in (c.value.shape, step.dz.shape, *(getattr(v, "shape", ()) for v in step.stage.operands)):
-        for n in (prod(shape), *shape):
-            if n > 2:
-                found.setdefault(float(n), f"{n}, the length of an axis or the number of elements,")
-    return found
+def _lengths(step: BackwardStage, c: Contribution) -> list[int]:
+    """The lengths of the axes of a step, and the numbers of elements."""
+    shapes = [c.value.shape, step.dz.shape, *(getattr(v, "shape", ()) for v in step.stage.operands)]
+    return list(dict.fromkeys(n for shape in shapes for n in (prod(shape), *shape) if n > 2))
