@@ -19,7 +19,9 @@ from .slips import elsewhere, variants
 from .variants import KINDS, Variant, gradient_of, name_of, with_dz
 
 #: How many slips are tried at most, and how many rules are called to make slips in every run of a line.
-SLIPS, RULES = 20_000, 20_000
+SLIPS, RULES = 15_000, 15_000
+#: How many causes are looked for at most.
+ENOUGH = 100
 #: How many stages before and after a stage are tried in place of its operands.
 NEAR = 40
 
@@ -47,6 +49,8 @@ class _Found(NamedTuple):
         return -self.explains, KINDS.index(self.cause.kind), self.distance
 
 
+#: What the gradient of a stage would be after each of some slips.
+Trials = Callable[[GraphNode], Iterator[tuple[BackwardStage, Variant]]]
 #: Whether a value agrees with the gradient of a stage that was given.
 Close = Callable[[Any, Any, GraphNode], bool]
 
@@ -94,26 +98,29 @@ class SlipSearch:
     def single(self, wrong: GraphNode, right: set[GraphNode]) -> list[_Found]:
         """The slips in one step, of those that lead to `wrong` and come after the stages of `right`."""
         upstream = list(self.upstream(wrong, right))
-        # <u, change of the gradient of `wrong`> is <J u, change at a stage before it>: one J u for each stage
-        u = cos(count_like(wrong.grad) + 1.0)
-        tangents = push_forward(list(map(_tensor, upstream)), [_tensor(wrong)], [u])[0]
         found: list[_Found] = []
         for trials in (self.usual, self.elsewhere):
-            tried = (
-                (distance, at, tangent, step, variant)
-                for distance, (at, tangent) in enumerate(zip(upstream, tangents))
-                for step, variant in trials(at)
-            )
-            for distance, at, tangent, step, variant in islice(tried, SLIPS):
-                value = variant.attempt()
-                if value is not None and self.may_explain(at, value, tangent, wrong, u):
-                    explains = self.explained_by(at, value, wrong)
-                    found += [_Found(explains, distance, Cause(variant.kind, variant.text, step))] * bool(
-                        explains
-                    )
+            found += islice(self.tried(trials, upstream, wrong), ENOUGH)
             if any(f.explains == len(self.given) for f in found):
                 break
         return found
+
+    def tried(self, trials: Trials, upstream: Sequence[GraphNode], wrong: GraphNode) -> Iterator[_Found]:
+        """The slips that give the gradient of `wrong`, of those that are tried at each stage of `upstream`."""
+        # <u, change of the gradient of `wrong`> is <J u, change at a stage before it>, one J u for each
+        u = cos(count_like(wrong.grad) + 1.0)
+        tangents = push_forward(list(map(_tensor, upstream)), [_tensor(wrong)], [u])[0]
+        count = 0
+        for distance, (at, tangent) in enumerate(zip(upstream, tangents)):
+            for step, variant in trials(at):
+                count += 1
+                if count > SLIPS:
+                    return
+                value = variant.attempt()
+                if value is not None and self.may_explain(at, value, tangent, wrong, u):
+                    explains = self.explained_by(at, value, wrong)
+                    if explains:
+                        yield _Found(explains, distance, Cause(variant.kind, variant.text, step))
 
     def may_explain(self, at: GraphNode, value: Any, tangent: Any, wrong: GraphNode, u: Any) -> bool:
         """Whether the wrong gradient may follow from `value` as the gradient of `at`."""
