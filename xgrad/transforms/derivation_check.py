@@ -104,10 +104,9 @@ class DerivationCheck:
     def __str__(self) -> str:
         lines = [str(self.wrong)] if self.wrong is not None else []
         if self.right:
-            count = f"{len(self.right)} gradient{'s' * (len(self.right) > 1)}"
-            label = (
-                "Right before it" if self.wrong is not None else f"All right, {count}" if self.ok else "Right"
-            )
+            count = len(self.right)
+            several = f"All {count} gradients are right" if count > 1 else "The gradient is right"
+            label = "Right before it" if self.wrong is not None else several if self.ok else "Right"
             lines.append(f"{label}: {_list(self.right)}.")
         lines += [self._hint(name) for name in self.unknown]
         if self.missing:
@@ -129,17 +128,21 @@ class DerivationCheck:
 
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"{', '.join(map(shown, names[:12]))}{more}"
+    more = f" and {len(names) - 10} more" if len(names) > 11 else ""
+    return f"{', '.join(map(shown, names[: 10 if more else 11]))}{more}"
 
 
 def _where(step: BackwardStage) -> Iterator[str]:
-    file, _, line = step.stage.source.rpartition(":")
+    """The stage of a step, with its line of the source, and the step as a call of `deriv`."""
+    source, stage = step.stage.source, f"{shown(step.stage.name)} = {expression(step.stage)}"
+    file, _, line = source.rpartition(":")
     text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""
     text = f"{text[:80]}..." if len(text) > 80 else text
-    stage = f"{shown(step.stage.name)} = {expression(step.stage)}"
-    yield f"{stage}    in `{text}` at {step.stage.source}" if text else stage
-    yield step.call
+    if text.partition("#")[0].strip() == stage:
+        yield f"in the derivative of `{text}` at {source}"
+    else:
+        yield f"in the derivative of {stage}" + (f", which is in `{text}` at {source}" if text else "")
+    yield f"    {step.call}"
 
 
 def check_derivation(

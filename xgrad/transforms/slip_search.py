@@ -107,7 +107,7 @@ class SlipSearch:
 
     def tried(self, trials: Trials, upstream: Sequence[GraphNode], wrong: GraphNode) -> Iterator[_Found]:
         """The slips that give the gradient of `wrong`, of those that are tried at each stage of `upstream`."""
-        # <u, change of the gradient of `wrong`> is <J u, change at a stage before it>, one J u for each
+        # <u, change of the gradient of `wrong`> is <J u, change at a stage before it>, with one J for all u
         u = cos(count_like(wrong.grad) + 1.0)
         tangents = push_forward(list(map(_tensor, upstream)), [_tensor(wrong)], [u])[0]
         count = 0
