@@ -50,6 +50,8 @@ def by_hand(slip: str = "") -> dict[str, np.ndarray]:
         new_dW = (h[t + 1] if slip == "W from the state after" else h[t]).T @ da
         dW = new_dW if slip == "dW overwritten" else dW + new_dW
         dU = dU + XS[t].T @ da
+        if slip == "dW from y":
+            dW = dW - new_dW + (h[t + 1] @ V).T @ da
         dh = da @ (W if slip == "W not transposed" else W.T)
         if slip == "no way through time":
             dh = np.zeros_like(dh)
@@ -75,6 +77,7 @@ SLIPS = {
     "sign": ("dU", "sign", "wrong sign"),
     "W from the state after": ("dW", "operand", "where"),
     "W not transposed": ("dU", "transpose", "W.T"),
+    "dW from y": ("dW", "operand", "dW uses the wrong value: y_5 where h_4 belongs"),
     "no way through time": ("dU", "overwritten", "lacks what comes through"),
 }
 
@@ -89,3 +92,36 @@ def test_a_slip_at_every_step_is_named(slip: str) -> None:
     bad = [name for name, g in by_hand(slip).items() if np.max(abs(g - right[name])) > 1e-6]
     assert check.wrong.name in bad
     assert (check.wrong.cause.kind, words in check.wrong.cause.text) == (kind, True), str(check)
+
+
+def gate(a: Any, b: Any, c: Any) -> Any:
+    p = xg.tanh(a)
+    q = xg.sigmoid(b)
+    r = p * q
+    return xg.sum(r * c)
+
+
+A, B2, C = rng.normal(size=(3, 3, 4))
+
+
+def test_gradients_of_two_operands_that_are_exchanged() -> None:
+    p, q = np.tanh(A), 1 / (1 + np.exp(-B2))
+    wrong = {"da": C * p * (1 - p**2), "db": C * q * q * (1 - q)}
+    check = xg.check_derivation(gate, (A, B2, C), wrong)
+    assert "dp and dq are exchanged" in str(check)
+    right = {"da": C * q * (1 - p**2), "db": C * p * q * (1 - q)}
+    assert xg.check_derivation(gate, (A, B2, C), right)
+    check = xg.check_derivation(gate, (A, B2, C), {"da": right["db"], "db": right["da"]})
+    assert "has the numbers of d" in str(check)
+
+
+def test_inputs_in_the_wrong_order_of_time() -> None:
+    def last(w: Any, xs: Any) -> Any:
+        h = 0.0 * xs[0]
+        for x in xs:
+            h = xg.tanh(h @ w + x)
+        return xg.sum(h)
+
+    dxs = xg.grad(last, argnums=1)(W, list(XS))
+    check = xg.check_derivation(last, (W, list(XS)), {"dxs": dxs[::-1]})
+    assert "dxs[4] has the numbers of dxs[0]" in str(check)

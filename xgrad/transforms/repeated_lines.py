@@ -49,19 +49,35 @@ def following(found: Sequence[Sequence[GraphNode]]) -> dict[GraphNode, GraphNode
     return after
 
 
+def beside(
+    runs: Sequence[BackwardStage], c: Contribution, found: Sequence[Sequence[GraphNode]]
+) -> list[dict[GraphNode, GraphNode]]:
+    """For the value that each run reads, the values of another line in the same run, for each such line."""
+    reads = [value_read(run, c) for run in runs]
+    if not all(isinstance(v, GraphNode) for v in reads):
+        return []
+    return [dict(zip(reads, other)) for other in found if len(other) == len(reads) and other != reads]
+
+
+def sibling(step: BackwardStage, c: Contribution) -> Any:
+    """The contribution to the other operand."""
+    (other,) = (v for v in step.contributions if v.operand != c.operand)
+    return other.value
+
+
 def in_every_run(
-    runs: Sequence[BackwardStage], last: Contribution, after: Mapping[GraphNode, GraphNode]
+    runs: Sequence[BackwardStage], last: Contribution, neighbours: Sequence[Mapping[GraphNode, GraphNode]]
 ) -> Iterator[tuple[str, str, Slip]]:
     """Slips in the contribution to one operand, to be made in every run: kind, description and slip.
 
-    `last` is the contribution in the last run, which the description is about. `after` is from `following`. A
-    slip raises ValueError where it cannot be made.
+    `last` is the contribution in the last run, which the description is about. `neighbours` say which values
+    may be taken for which. A slip raises ValueError where it cannot be made.
     """
     for n, variant in enumerate(variants(runs[-1], last)):
         yield variant.kind, variant.text, partial(_nth, n)
     yield "overwritten", loss(gradient_of(last.stage), name_of(runs[-1].stage)), _nothing
-    yield from _a_run_off(runs, last, after)
-    yield from _a_run_off(runs, last, {y: x for x, y in after.items()})
+    for neighbour in neighbours:
+        yield from _mistaken_value(runs, last, neighbour)
 
 
 def _nth(n: int, step: BackwardStage, c: Contribution) -> Any:
@@ -75,10 +91,10 @@ def _nothing(step: BackwardStage, c: Contribution) -> Any:
     return zeros_like(c.value)
 
 
-def _a_run_off(
+def _mistaken_value(
     runs: Sequence[BackwardStage], last: Contribution, neighbour: Mapping[GraphNode, GraphNode]
 ) -> Iterator[tuple[str, str, Slip]]:
-    """The value of the next or the previous run where that of this run belongs, such as h_t for h_{t-1}."""
+    """The neighbour of the value that belongs there, such as h_t for h_{t-1}."""
     entry = runs[-1].stage.node.op
     if entry.name in MOVING or entry.variadic or isinstance(runs[-1].dz, tuple):
         return

@@ -14,7 +14,7 @@ from ..namespace import conj, cos, real, sum
 from .backward_stages import BackwardStage, Contribution, is_part
 from .graph_view import GraphNode
 from .lost_terms import lost_terms, miscounted_terms
-from .repeated_lines import Slip, equations, following, in_every_run
+from .repeated_lines import Slip, beside, equations, following, in_every_run, sibling
 from .slips import elsewhere, variants
 from .variants import KINDS, Variant, gradient_of, name_of, with_dz
 
@@ -87,7 +87,7 @@ class SlipSearch:
         """
         found = [*self.in_shape(wrong), *self.single(wrong, right)]
         if max((f.explains for f in found), default=0) < len(self.given):
-            found += self.in_loops(wrong, right)
+            found += [*self.in_loops(wrong, right), *self.exchanged(wrong), *self.mistaken(wrong)]
         best: dict[str, Cause] = {}
         for f in sorted(found, key=lambda f: f.order):
             best.setdefault(f.cause.text, f.cause)
@@ -106,8 +106,9 @@ class SlipSearch:
         return found
 
     def tried(self, trials: Trials, upstream: Sequence[GraphNode], wrong: GraphNode) -> Iterator[_Found]:
-        """The slips that give the gradient of `wrong`, of those that are tried at each stage of `upstream`."""
-        # <u, change of the gradient of `wrong`> is <J u, change at a stage before it>, with one J for all u
+        """The slips that give the gradient of `wrong`, of those tried at each stage of `upstream`."""
+        # a change at a stage changes the gradient of `wrong` by its transposed Jacobian, and
+        # <u, Jᵀ change> = <J u, change>: one u, pushed forward, tests the changes at all stages
         u = cos(count_like(wrong.grad) + 1.0)
         tangents = push_forward(list(map(_tensor, upstream)), [_tensor(wrong)], [u])[0]
         count = 0
@@ -189,7 +190,7 @@ class SlipSearch:
         fits = [v for v in self.given if self.close(after.get(v, v.grad), self.given[v], v)]
         return len(fits) if wrong in fits else 0
 
-    # The same slip in every run of a line
+    # Slips in several places at once
 
     def in_loops(self, wrong: GraphNode, right: set[GraphNode]) -> Iterator[_Found]:
         """Slips made in every run of a line that ran several times, as in a loop through time."""
@@ -197,22 +198,39 @@ class SlipSearch:
         by_stage = {step.stage: step for step in self.steps}
         repeated = equations(self.stages)
         next_run, calls = following(repeated), 0
+        neighbours = [next_run, {y: x for x, y in next_run.items()}]
         for equation in repeated:
             runs = [by_stage[stage] for stage in equation if stage in by_stage]
             for c in runs[-1].contributions if len(runs) > 1 else ():
                 if c.stage not in upstream:
                     continue
-                for kind, text, slip in in_every_run(runs, c, next_run):
+                others = beside(runs, c, repeated) if c.stage is wrong else []
+                for kind, text, slip in in_every_run(runs, c, [*neighbours, *others]):
                     if calls > RULES:
                         return
-                    after, count = self.rerun({step.stage: (c.operand, slip) for step in runs})
+                    after, count = self.rerun({step.stage: {c.operand: slip} for step in runs})
                     calls += count
                     if after and (explains := self.explained(after, wrong)):
                         text = f"{text}, in each of the {len(runs)} runs of this line"
                         yield _Found(explains, 0, Cause(kind, text, runs[-1]))
 
-    def rerun(self, slips: Mapping[GraphNode, tuple[int, Slip]]) -> tuple[dict[GraphNode, Any], int]:
-        """The gradients that change if a slip is made in a contribution of some steps, and the rules called.
+    def exchanged(self, wrong: GraphNode) -> Iterator[_Found]:
+        """The gradients of both operands exchanged, in one step or in every run of a line."""
+        by_stage, calls = {step.stage: step for step in self.steps}, 0
+        for equation in [*equations(self.stages), *([stage] for stage in by_stage)]:
+            runs = [by_stage[stage] for stage in equation if stage in by_stage]
+            if calls > RULES or not runs or len({c.stage for c in runs[-1].contributions}) != 2:
+                continue
+            names = [gradient_of(c.stage) for c in runs[-1].contributions]
+            after, count = self.rerun({step.stage: {0: sibling, 1: sibling} for step in runs})
+            calls += count
+            if after and (explains := self.explained(after, wrong)):
+                where = f", in each of the {len(runs)} runs of this line" if len(runs) > 1 else ""
+                text = f"{' and '.join(names)} are exchanged{where}"
+                yield _Found(explains, 0, Cause("operand", text, runs[-1]))
+
+    def rerun(self, slips: Mapping[GraphNode, Mapping[int, Slip]]) -> tuple[dict[GraphNode, Any], int]:
+        """The gradients that change if slips are made for some operands of steps, and the rules called.
 
         Empty where the values after a slip do not fit.
         """
@@ -224,15 +242,23 @@ class SlipSearch:
                     continue
                 calls += 1
                 here = with_dz(step, after[step.stage]) if step.stage in after else step
-                k, slip = slips.get(step.stage, (-1, None))
+                made = slips.get(step.stage, {})
                 for old, c in zip(step.contributions, here.contributions):
-                    value = slip(here, c) if slip is not None and c.operand == k else c.value
+                    value = made[c.operand](here, c) if c.operand in made else c.value
                     if value.shape != old.value.shape:
                         return {}, calls
                     after[c.stage] = after.get(c.stage, _grad(c.stage)) + (value - old.value)
         except (ValueError, TypeError, IndexError):
             return {}, calls
         return after, calls
+
+    def mistaken(self, wrong: GraphNode) -> Iterator[_Found]:
+        """The gradient of another stage, under the wrong name."""
+        given, step = self.given[wrong], self.arriving.get(wrong, [(self.steps[0], None)])[-1][0]
+        for other in dict.fromkeys((*self.given, *(v for v in self.stages if v.op == "input"))):
+            if other.grad is not None and other is not wrong and self.close(given, other.grad, wrong):
+                text = f"{gradient_of(wrong)} has the numbers of {gradient_of(other)}"
+                yield _Found(self.explained({wrong: given}, wrong), 0, Cause("name", text, step))
 
     # What is no slip in a rule
 

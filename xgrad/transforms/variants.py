@@ -11,7 +11,18 @@ from ..core.rules import deriv
 from .backward_stages import BackwardStage, Contribution
 
 #: The kinds of slips; where several give the same numbers, they are named in this order.
-KINDS = ("overwritten", "sign", "broadcast", "transpose", "shape", "formula", "point", "factor", "operand")
+KINDS = (
+    "overwritten",
+    "sign",
+    "broadcast",
+    "transpose",
+    "shape",
+    "formula",
+    "point",
+    "factor",
+    "name",
+    "operand",
+)
 
 #: Ops that move or add up elements, which have no local slope.
 MOVING = frozenset(
