@@ -252,15 +252,16 @@ class SlipSearch:
             return {}, calls
         return after, calls
 
-    def mistaken(self, wrong: GraphNode) -> Iterator[_Found]:
-        """The gradient of another stage, under the wrong name."""
-        given, step = self.given[wrong], self.arriving.get(wrong, [(self.steps[0], None)])[-1][0]
-        for other in dict.fromkeys((*self.given, *(v for v in self.stages if v.op == "input"))):
-            if other.grad is not None and other is not wrong and self.close(given, other.grad, wrong):
-                text = f"{gradient_of(wrong)} has the numbers of {gradient_of(other)}"
-                yield _Found(self.explained({wrong: given}, wrong), 0, Cause("name", text, step))
-
     # What is no slip in a rule
+
+    def mistaken(self, wrong: GraphNode) -> Iterator[_Found]:
+        """The gradient of another input, under the wrong name."""
+        given, inputs = self.given[wrong], [v for v in self.stages if v.op == "input" and v.grad is not None]
+        for other in inputs if wrong in inputs and wrong in self.arriving else ():
+            if other.shape == wrong.shape and self.close(given, other.grad, wrong):
+                text = f"{gradient_of(wrong)} has the numbers of {gradient_of(other)}"
+                cause = Cause("name", text, self.arriving[wrong][-1][0])
+                yield _Found(self.explained({wrong: given}, wrong), 0, cause)
 
     def in_shape(self, wrong: GraphNode) -> Iterator[_Found]:
         """The right numbers, transposed or in another shape."""
