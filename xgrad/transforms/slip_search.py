@@ -19,7 +19,7 @@ from .slips import elsewhere, variants
 from .variants import KINDS, Variant, gradient_of, name_of, with_dz
 
 #: How many slips are tried at most, and how many rules are called to make slips in every run of a line.
-SLIPS, RULES = 15_000, 15_000
+SLIPS, RULES = 10_000, 10_000
 #: How many causes are looked for at most.
 ENOUGH = 100
 #: How many stages before and after a stage are tried in place of its operands.
