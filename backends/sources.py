@@ -32,6 +32,14 @@ CONTINUOUS = (
 DISCRETE = ("integers", "poisson", "binomial", "geometric", "negative_binomial", "multinomial")
 
 
+def entropy(seed: Seed) -> int:
+    """64 bits of a seed, well mixed."""
+    if isinstance(seed, np.random.BitGenerator | np.random.Generator):
+        return int(np.random.default_rng(seed).integers(2**64, dtype="uint64"))
+    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return int(sequence.generate_state(1, "uint64")[0])
+
+
 class Source(Protocol):
     """A source of random arrays.
 

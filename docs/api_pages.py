@@ -37,7 +37,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "06-nn": (
         "xg.nn: modules and losses",
         "Modules hold weights. They are trees, so `grad(loss)(model, x)` has the model's structure.",
-        "nn.Module nn.Linear nn.Embedding nn.GRU nn.cross_entropy nn.cast",
+        "nn.Module nn.Linear nn.Embedding nn.GRU nn.cross_entropy nn.dropout nn.cast",
     ),
     "07-optim": (
         "xg.optim: optimisers",
@@ -47,7 +47,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "08-random-io": (
         "xg.random and xg.io: random numbers and files",
         "Random numbers that are the same on every device, and checkpoints in the safetensors format.",
-        "random.default_rng random.Generator io.save io.load",
+        "random.default_rng random.philox random.Generator random.Philox io.save io.load",
     ),
     "09-devices": (
         "Devices",

@@ -20,6 +20,8 @@ class LoopWriter:
         writer.count += 1
         self.r = random.Random(item.seed)
         self.steps = item.length
+        # a plain loop without steps runs its body once, for the shapes of its outputs
+        self.changes = "outside" in item.flags and item.length > 0
 
     def written(self) -> tuple[list[str], list[Var]]:
         w, n, item = self.w, self.n, self.item
@@ -30,16 +32,24 @@ class LoopWriter:
             for i, ((_, v), seed) in enumerate(zip(inits, item.carries))
         ]
         slices = [self.slice_of(f"x{n}_{i}", v, seed) for i, ((_, v), seed) in enumerate(zip(xs, item.xs))]
-        for v in (*hs, *slices):
+        outside = self.outside(hs) if self.changes else []
+        for v in (*hs, *slices, *outside):
             w.env[v.name] = v.value
         outer = [v._replace(weight=0.3) for v in self.known]
-        lines, inner = w.block([*outer, *hs, *slices], item.body, self.depth)
+        lines, inner = w.block([*outer, *hs, *slices, *outside], item.body, self.depth)
         self.hs, self.xs, self.slices = hs, xs, slices
         after = [self.next(h, seed, inner, lines) for h, seed in zip(hs, item.carries)]
         ys = [self.kept(seed, after, inner) for seed in item.ys]
+        for v in outside:
+            lines.insert(0, f"{v.name} = xg.asarray(outside{n}, copy=True)")
+            lines.append(f"outside{n}[...] = {self.next(v, item.seed, inner, lines).name}")
         return self.call(lines, inits, xs, hs, slices, after, ys)
 
     # Before the loop
+
+    def outside(self, hs: list[Var]) -> list[Var]:
+        """A Tensor from outside that the body changes in place: its value in a step, where that begins."""
+        return [hs[0]._replace(name=f"o{self.n}", key=f"{self.item.seed}.outside")]
 
     def inits(self) -> list[tuple[str, Any]]:
         found: list[tuple[str, Any]] = []
@@ -476,11 +486,16 @@ class LoopWriter:
         body += [*lines, f"return {shaped([v.name for v in after])}, {y}"]
         text = [f"def step{n}(carry, x):", *("    " + line for line in body)]
         call = f"xg.scan({step}, {shaped([t for t, _ in inits])}, {', '.join([read, *asked])}, **options)"
+        if self.changes:
+            text.append(f"outside{n} = xg.asarray({inits[0][0]}, copy=True)")
         text.append(f"last{n}, kept{n} = {call}")
         if "dict" in flags:
             text += [f"{name} = last{n}['{i}']" for i, name in enumerate(last)]
         else:
             text.append(f"{last[0] if 'single' in flags and len(hs) == 1 else _tuple(last)} = last{n}")
+        if self.changes:
+            text.append(f"r{n}_out = xg.asarray(outside{n}, copy=True)")
+            last = [*last, f"r{n}_out"]
         if ys:
             text.append(f"{stacked[0] if len(ys) == 1 else _tuple(stacked)} = kept{n}")
         return text, self.results(text, last, stacked)

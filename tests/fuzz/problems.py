@@ -123,6 +123,7 @@ SCAN_FLAGS = {
     "dict": 0.06,
     "single": 0.15,
     "many forms": 0.3,
+    "outside": 0.1,
 }
 
 

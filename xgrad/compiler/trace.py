@@ -27,6 +27,14 @@ from .names import Names
 from .variables import Spec, Var
 
 
+class ChangedOutside(TraceError):
+    """A traced function changes a Tensor from outside in place: `handle`."""
+
+    def __init__(self, message: str, handle: Tensor) -> None:
+        super().__init__(message)
+        self.handle = handle
+
+
 class Tracer:
     """Records ops instead of running them.
 
@@ -182,11 +190,12 @@ class Tracer:
         ours = (type(handle.data) is Var and handle.data.tracer is self) or id(handle) in self._made
         if not ours or any(handle is x for x in self._fixed):
             what = "an argument" if ours else "a Tensor from outside"
-            raise TraceError(
+            message = (
                 f"{source_line()}: {what} is changed in place in a traced function, which would happen "
-                f"only once, not at later calls or steps: return the new value (in a loop, as part of the "
-                f"carry), or change a copy, +t"
+                f"only once, not at later calls: return the new value, or change a copy, +t; a compiled "
+                f"function may change a Tensor that is passed as an argument"
             )
+            raise TraceError(message) if ours else ChangedOutside(message, handle)
 
     def output(self, x: Any) -> Any:
         """Return an output of the traced function as a Var of this tracer."""

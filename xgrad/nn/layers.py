@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..backends import Device
+from ..backends.dtypes import is_floating
 from ..backends.types import ArrayLike, DTypeLike
 from ..core.context import MODE
 from ..core.tensor import Tensor
@@ -100,3 +101,32 @@ def nan_outside(z: Tensor, indices: Tensor, count: int) -> Tensor:
     if indices.device.backend.on_host:
         return z
     return where(logical_and(indices >= 0, indices < count), z, float("nan"))
+
+
+def dropout(x: ArrayLike, p: float, rng: Generator) -> Tensor:
+    """Set each element of `x` to 0 with probability `p`, and divide the others by 1 - p.
+
+    So the expected value stays (N. Srivastava et al., 2014). In training only: for p = 0, and after training,
+    use `x` itself.
+
+    Args:
+        p: from 0 to below 1.
+        rng: where the draws come from; in compiled functions and loops, a generator of `xg.random.philox`.
+
+    Raises ValueError for other p, TypeError for an `x` that is not floating-point, or for no generator.
+
+    >>> import xgrad as xg
+    >>> xg.nn.dropout(xg.ones(6), 0.5, xg.random.philox(0))
+    tensor([0., 2., 2., 2., 2., 0.])
+    """
+    x = asarray(x)
+    if not isinstance(rng, Generator):
+        raise TypeError(f"dropout: rng must be a generator, as xg.random.philox(0), not {type(rng).__name__}")
+    if not is_floating(x.dtype):
+        raise TypeError(f"dropout takes floating-point numbers, not {x.dtype}; use x.astype(xg.float32)")
+    if not 0 <= p < 1:
+        raise ValueError(f"dropout: p must be at least 0 and less than 1, not {p}")
+    if p == 0:
+        return x
+    keep = rng.random(x.shape, dtype=float32) >= p
+    return where(keep, x / (1 - p), 0)

@@ -13,17 +13,19 @@ from ..compiler.caches import Cache
 from ..compiler.interpreter import interpret
 from ..compiler.ir import Program
 from ..compiler.scan import replay
-from ..compiler.trace import trace_to_ir
+from ..compiler.trace import ChangedOutside, Traced, trace_to_ir
 from ..compiler.variables import Spec
 from ..core.context import MODE, mode
 from ..core.dispatch import apply
 from ..core.pytree import flatten, tree_map, unflatten
 from ..core.tensor import Tensor
+from ..errors import GraphError
 from ..namespace import asarray, concat, reshape
 from ..ops.axes import integer
 from ..ops.programs import AFTER, CHECKPOINT
 from .arguments import unchanged
 from .boxing import boxed
+from .changes import make, with_change
 from .forward_mode import jvp
 from .lifting import returned
 from .reverse_mode import vjp
@@ -78,10 +80,10 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Its inputs are the Tensors and arrays among its arguments, also in nested containers; numbers and other
     objects are constants. It is traced on variables without values, like the body of `scan`. Tensors that it
-    uses from outside get their gradients.
+    uses from outside get their gradients, and may be changed in place, as its arguments may.
 
-    Raises TraceError where `f` looks at the value of a Tensor, draws random numbers, or changes an argument
-    or a Tensor from outside in place.
+    Raises TraceError where `f` looks at the value of a Tensor, or draws random numbers from a generator not
+    made by `xg.random.philox`, whose draws are the same when `f` runs again.
 
     >>> import xgrad as xg
     >>> xg.grad(xg.checkpoint(lambda x: xg.exp(xg.sin(x))))(0.0)
@@ -89,35 +91,78 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(f)
-    def checkpointed(*given_args: Any, **given_kwargs: Any) -> Any:
-        outside = MODE.get()
-        if outside.record or (outside.trace is None and not outside.grad):
-            return f(*given_args, **given_kwargs)
-        leaves, structure = flatten((given_args, given_kwargs))
-        places = [i for i, v in enumerate(leaves) if isinstance(v, Tensor) or device_of(v) is not None]
-        given = [asarray(leaves[i]) for i in places]
-        z_structure = None
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        now = MODE.get()
+        if now.record or (now.trace is None and not now.grad):
+            return f(*args, **kwargs)
+        call = _Call(f, args, kwargs)
+        try:
+            traced = trace_to_ir(call, call.specs(), user=f)
+        except ChangedOutside as error:
+            change = error
+        else:
+            return call.run(traced)
+        again = checkpoint(with_change(f, change.handle))
+        result, value = again(change.handle._alias(), *args, **kwargs)
+        make(change, value)
+        return result
 
-        def flat(*x: Tensor) -> list[Tensor]:
-            nonlocal z_structure
-            moved = dict(zip(places, x, strict=True))
-            arguments = unflatten(structure, [moved.get(i, v) for i, v in enumerate(leaves)])
-            args, kwargs = arguments
-            with unchanged(arguments, "a checkpointed function"):
-                z, z_structure = flatten(f(*args, **kwargs))
-            return returned(z, "a checkpointed function")
+    return checkpointed
 
-        traced = trace_to_ir(flat, [Spec(x.shape, x.dtype, x.device, fixed=True) for x in given], user=f)
-        operands = (*given, *traced.outside)
+
+class _Call:
+    """A call of a checkpointed function, as a function of the arrays among the arguments.
+
+    It returns the results, and then the arguments that it changed in place.
+    """
+
+    def __init__(self, f: Callable[..., Any], args: Any, kwargs: Any) -> None:
+        self.f = f
+        self.leaves, self.structure = flatten((args, kwargs))
+        self.places = [
+            i for i, v in enumerate(self.leaves) if isinstance(v, Tensor) or device_of(v) is not None
+        ]
+        self.given = [asarray(self.leaves[i]) for i in self.places]
+        self.changed: list[int] = []
+        self.results: Any = None  # the structure of the results
+
+    def specs(self) -> list[Spec]:
+        """The specifications of the variables to trace with; arrays may not be changed in place."""
+        return [
+            Spec(v.shape, v.dtype, v.device, fixed=v is not self.leaves[i])
+            for i, v in zip(self.places, self.given, strict=True)
+        ]
+
+    def __call__(self, *x: Tensor) -> list[Tensor]:
+        moved = dict(zip(self.places, x, strict=True))
+        arguments = unflatten(self.structure, [moved.get(i, v) for i, v in enumerate(self.leaves)])
+        args, kwargs = arguments
+        before = [v.data for v in x]
+        with unchanged(arguments, "a checkpointed function"):
+            z, self.results = flatten(self.f(*args, **kwargs))
+        self.changed = [k for k, (v, data) in enumerate(zip(x, before, strict=True)) if v.data is not data]
+        return [*returned(z, "a checkpointed function"), *[x[k] for k in self.changed]]
+
+    def run(self, traced: Traced) -> Any:
+        """Run the traced program as one op, and make the changes."""
+        operands = (*self.given, *traced.outside)
         if not operands or not traced.outputs:  # nothing to recompute
             traced.close()
-            return f(*given_args, **given_kwargs)
+            args, kwargs = unflatten(self.structure, self.leaves)
+            return self.f(*args, **kwargs)
+        for k in self.changed:
+            if sum(v is self.given[k] for v in operands) > 1:
+                raise GraphError(
+                    "a checkpointed function changes an argument in place that was passed twice, or that it "
+                    "also uses from outside: pass a copy, +t"
+                )
         program = PROGRAMS.get(traced.key(), traced.program)
         traced.close()
         parts: Any = apply(CHECKPOINT, operands, {"program": program})
-        return unflatten(z_structure, list(parts))
-
-    return checkpointed
+        count = len(parts) - len(self.changed)
+        for k, value in zip(self.changed, parts[count:], strict=True):
+            self.given[k]._become(value)
+        return unflatten(self.results, list(parts[:count]))
 
 
 class Segments(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -11,14 +12,15 @@ from ..backends import DeviceError
 from ..compiler.bodies import body_of
 from ..compiler.invariants import split_invariants
 from ..compiler.scan import apply_scan, replay
-from ..compiler.trace import trace_to_ir
+from ..compiler.trace import ChangedOutside, trace_to_ir
 from ..compiler.variables import Spec
 from ..core.context import MODE, mode, within
 from ..core.pytree import flatten, paths, tree_map, unflatten
 from ..core.tensor import Tensor
-from ..errors import ShapeError
+from ..errors import ShapeError, TraceError
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
 from ..ops.axes import integer
+from .changes import body_with_change, make
 from .checkpointing import Segments, scan_in_segments
 from .lifting import Flat, returned, to_tensors
 
@@ -39,7 +41,8 @@ def scan(
 
     The body is traced once, on variables without values, into a program that is optimised and repeated, so
     the cost of its Python code does not depend on the number of steps. Tensors, arrays and numbers that it
-    uses from outside are read at each call.
+    uses from outside are read at each call. A Tensor from outside that the body changes in place, such as a
+    running mean or the position of a generator made by `xg.random.philox`, is changed at every step.
 
     Args:
         f: one time step. It must return a carry of the same structure, shapes and dtypes as it received.
@@ -61,8 +64,8 @@ def scan(
     Raises:
         ShapeError: leading axes that differ; a carry that changes shape.
         TypeError: a carry that changes dtype or structure; a body that does not return a pair.
-        TraceError: a body that branches on a value, takes one out, draws random numbers, or changes a Tensor
-            from outside in place.
+        TraceError: a body that branches on a value, takes one out, or draws random numbers from a generator
+            not made by `xg.random.philox`.
 
         With `compiled=False`, an error inside the body names the time step.
 
@@ -79,7 +82,14 @@ def scan(
         segments = Segments(steps, reverse, checkpoint_every)
         return scan_in_segments(again, f, carry.tree(), read.tree(), segments)
     if compiled and (not mode.record or mode.trace is not None):
-        return _traced(f, carry, read, steps, reverse)
+        try:
+            return _traced(f, carry, read, steps, reverse)
+        except ChangedOutside as error:
+            change = error
+        body, init = body_with_change(f, change.handle), (carry.tree(), change.handle._alias())
+        (last, value), ys = scan(body, init, read.tree(), steps, reverse)
+        make(change, value)
+        return last, ys
     if steps == 0:
         return carry.tree(), _no_outputs(f, carry, read)
     with within("scan", f"scan over t = {_shown(steps, reverse)}"):
@@ -211,7 +221,13 @@ def _length(leaves: list[Tensor], xs: Any, length: int | None) -> int:
 
 
 def _no_outputs(f: Body, carry: Flat, xs: Flat) -> Any:
-    """The `ys` of a scan without steps: the shapes come from one run on zeros."""
+    """The `ys` of a scan without steps.
+
+    The shapes come from a trace, which changes nothing; where the body cannot be traced, from one run on
+    zeros.
+    """
+    with suppress(TraceError), mode(grad=False, record=False):
+        return scan(f, carry.tree(), xs.tree(), 0)[1]
     x = Flat([zeros(x.shape[1:], dtype=x.dtype, device=x.device) for x in xs.leaves], xs.structure)
     with mode(grad=False):
         _, y = _step(f, Flat([zeros_like(v) for v in carry.leaves], carry.structure), x.tree(), 0)
