@@ -340,3 +340,23 @@ def test_thousands_of_stages() -> None:
     assert xg.check_derivation(shared, (w, xs), {"dw": xs.sum(0)})
     check = xg.check_derivation(shared, (w, xs), {"dw": xs[0]})
     assert "and 996 more: it was overwritten (= for +=), or forgotten" in str(check)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 1)])
+def test_the_listing_that_circulates(shape: tuple[int, ...]) -> None:
+    """Its elementwise rules transpose: dz * y.T, dz * x.T, and dz * tanhdx(x).T."""
+
+    def f(x: Any, y: Any) -> Any:
+        z = x * y
+        return xg.tanh(z)
+
+    x, y, dh = rng.normal(size=(3, *shape))
+    h = np.tanh(x * y)
+    dz = dh * (1 - h**2)
+    for wrong in ({"dz": dh * (1 - h**2).T}, {"dz": dz, "dx": dz * y.T, "dy": dz * x.T}):
+        check = xg.check_derivation(f, (x, y), wrong, dh)
+        assert "a transpose too many" in str(check)
+    g = lambda z: xg.sigmoid(z)
+    h = 1 / (1 + np.exp(-x))
+    twice = dh * h * (1 - h) * (1 - h * (1 - h))
+    assert "z1 * (1 - z1) * (1 - z1 * (1 - z1))" in str(xg.check_derivation(g, (x,), {"dz": twice}, dh))

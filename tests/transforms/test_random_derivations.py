@@ -12,7 +12,7 @@ import xgrad as xg
 from tests.helpers.random_derivations import Computation, Slip, random_computation
 
 #: How often the slip that was made must be the first cause, of those that give the same numbers.
-FIRST = 0.7
+FIRST = 0.8
 
 
 #: Kinds of slips in a local derivative; one wrong slope may be of several.

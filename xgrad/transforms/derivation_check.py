@@ -157,17 +157,19 @@ def check_derivation(
 
     The first wrong gradient is named, in the order of the backward pass, with its index, both numbers, and
     the line of the stage. The usual slips are tried, to find the one that gives these numbers: a missing
-    transpose, a missing sum over a broadcast axis, `=` for `+=`, a wrong sign, a derivative taken at the
-    output instead of the input, a forgotten factor, the gradient of the wrong operand.
+    transpose, a missing sum over a broadcast axis, `=` for `+=`, a wrong sign, a wrong formula, a derivative
+    taken at the output instead of the input, a forgotten factor, a wrong operand; in one stage, or in every
+    run of a line in a loop.
 
     Args:
-        f: a function that returns one Tensor. Its stages have the names of its variables, others z1, z2, ...
+        f: a function that returns one Tensor. Its stages have the names of its variables, h, h_2, ... for one
+            that is bound again; others z1, z2, ...
         args: a tuple of its arguments.
         gradients: a dict of gradients, "dx" for the variable or argument x, as arrays or numbers; any of them
             may be left out. Or a function that returns it, called with `args`, and `dz` if that is given. A
             tuple is taken for the gradients of the arguments.
         dz: the gradient of the output; by default 1 for a scalar, else what `gradients` says of it.
-        rtol: tolerance relative to the largest element; by default what the dtype allows.
+        rtol: tolerance relative to the largest element; by default 1e-6, for float32 1e-3, for float16 2e-2.
 
     Returns:
         A DerivationCheck: print it, or `assert` it. It raises nothing where a gradient is wrong.

@@ -111,6 +111,11 @@ def _transposes(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
         yield from _products(step, c)
     if c.value.ndim >= 2:
         yield Variant("transpose", f"{gradient} is transposed", lambda: c.value.mT)
+    entry, dz = step.stage.node.op, step.dz
+    if entry.elementwise and entry.name not in MOVING and c.value.ndim >= 2 and c.value.shape == dz.shape:
+        text = f"a transpose too many: {gradient} is an elementwise product, with nothing transposed"
+        slope = partial(_of_gradient, step, c, ones_like(dz), operands(step))
+        yield Variant("transpose", text, lambda: dz * slope().mT)
 
 
 def _products(step: BackwardStage, c: Contribution) -> Iterator[Variant]:
