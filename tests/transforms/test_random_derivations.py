@@ -47,7 +47,7 @@ def drawn(
 
 def kinds(made: Computation, slip: Slip, wrong: dict[str, Any]) -> set[str]:
     """The kinds of all slips at the same place that give the same numbers."""
-    found = set()
+    found = {"overwritten" if slip.kind == "forgotten" else slip.kind}
     for other in made.slips():
         if other.gradient == slip.gradient:
             try:
