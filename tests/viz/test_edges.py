@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
     "no steps": (lambda h: xg.scan(lambda c, _: (c, c), h, None, length=0)[0] * 2.0, (1.0,), "z1 = h * 2.0"),
     "several outputs": (lambda a: xg.sum(xg.linalg.qr(a)[0]), (np.eye(3),), "z1 = qr(a)"),
     "indices": (lambda x: x[np.array([0, 1])] * x[1:3], (np.arange(5.0),), "z2 = x[1:3]"),
-    "in place": (changes, (np.arange(3.0),), "z1 = 1.0 * x"),
+    "in place": (changes, (np.arange(3.0),), "y = 1.0 * x"),
     "many operands": (lambda x: xg.concat([x] * 30), (np.ones(2),), "z1 = concat(x, x, …, x)"),
     "the input": (lambda x: x, (1.0,), "x"),
     "a constant": (lambda x: xg.ones(3), (1.0,), "x"),

@@ -121,12 +121,17 @@ def names_from_variables() -> Iterator[Constants]:
 
     The variables of a function are read when it returns, and when it calls another function, so that a value
     is named where it was computed, not after the parameter that it is passed to. Those of the surrounding
-    code are read at the end of the block.
+    code are read at the end of the block. Where graphs are recorded they are read at every op, so that a
+    variable that is bound again and again, as in a loop, names each of its values.
     """
+    every_op = MODE.get().record
 
     constants: Constants = {}
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
+        if every_op and event == "call" and (caller := frame.f_back) is not None and _has_names(caller):
+            _name(caller.f_locals)
+            return
         if event not in ("call", "return") or not _has_names(frame):
             return
         if event == "return":

@@ -6,34 +6,23 @@ import difflib
 import linecache
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from math import hypot
+from typing import Any
 
 from ..backends.dtypes import is_floating
 from ..compiler.printing.spelling import shown
 from ..core.context import no_grad
 from ..core.pytree import flatten, paths
 from ..core.tensor import Tensor
-from ..namespace import asarray
-from .backward_stages import BackwardStage, Contribution, is_part
+from ..namespace import asarray, cos
+from .backward_stages import BackwardStage, is_part
 from .graph_text import expression
 from .graph_view import Graph, GraphNode, graph
 from .lifting import parameter_names
-from .slips import KINDS, operands, partial_sums, rule, sum_of, variants
-
-#: How many rules are called at most to try slips in stages whose own gradient was not given.
-TRIALS = 20_000
-
-
-class Cause(NamedTuple):
-    """A slip that gives exactly the wrong numbers: its kind, what it says, and the step it is made in."""
-
-    kind: str
-    text: str
-    step: BackwardStage
-
-    def __str__(self) -> str:
-        return self.text
+from .slip_search import Cause, SlipSearch, count_like
+from .variants import with_dz
 
 
 @dataclass(frozen=True)
@@ -70,13 +59,24 @@ class Difference:
             else f"{name} is wrong: {at}it is {self.given:.6g}, but must be {self.right:.6g}"
         )
         steps = [self.causes[0].step] if self.causes else self.steps
-        lines = [first, *(f"    {line}" for step in steps for line in _where(step))]
-        if not self.causes:
-            lines.append("Cause unknown: no single slip of the usual kinds gives these numbers.")
-        else:
+        where = list(dict.fromkeys(line for step in steps for line in _where(step)))
+        lines = [first, *(f"    {line}" for line in where[:8]), *(["    ..."] if len(where) > 8 else [])]
+        if self.causes:
             lines.append(f"Likely cause: {self.causes[0].text}.")
             lines += [f"    or: {cause.text}" for cause in self.causes[1:3]]
+        else:
+            lines.append(self._remark())
         return "\n".join(lines)
+
+    def _remark(self) -> str:
+        """What can be said where no cause was found."""
+        if not self.steps:
+            return "The backward pass starts here: this gradient is 1, or the dz that is passed."
+        if self.index is not None and self.given != self.given:
+            return "It is NaN: look for 0 / 0, inf - inf, or a function outside its domain."
+        if self.index is not None and abs(self.given - self.right) < 1e-2 * abs(self.right):
+            return "It is nearly right: if you rounded your numbers, pass a tolerance, such as rtol=1e-3."
+        return "Cause unknown: no single slip of the usual kinds gives these numbers."
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,30 +104,45 @@ class DerivationCheck:
     def __str__(self) -> str:
         lines = [str(self.wrong)] if self.wrong is not None else []
         if self.right:
-            lines.append(f"Right{' before it' if self.wrong is not None else ''}: {_list(self.right)}.")
-        for name in self.unknown:
-            stages = [*self.right, *self.missing, *([self.wrong.name] if self.wrong else [])]
-            near = difflib.get_close_matches(name, stages, n=2)
-            hint = f"; did you mean {' or '.join(map(shown, near))}?" if near else "."
-            lines.append(f"No stage has the gradient {shown(name)}{hint}")
+            count = len(self.right)
+            several = f"All {count} gradients are right" if count > 1 else "The gradient is right"
+            label = "Right before it" if self.wrong is not None else several if self.ok else "Right"
+            lines.append(f"{label}: {_list(self.right)}.")
+        lines += [self._hint(name) for name in self.unknown]
         if self.missing:
             lines.append(f"Not given: {_list(self.missing)}.")
         return "\n".join(lines)
 
     __repr__ = __str__
 
+    def _hint(self, name: str) -> str:
+        """What is said of a name that belongs to no stage."""
+        known = {
+            n.lower(): n for n in (*self.right, *self.missing, *([self.wrong.name] if self.wrong else []))
+        }
+        near = difflib.get_close_matches(name.lower().replace('"', "'"), known, n=2)
+        first = f"No stage has the gradient {shown(name)}"
+        if near:
+            return f"{first}; did you mean {' or '.join(shown(known[n]) for n in near)}?"
+        return f"{first}; the gradients are called {_list(list(known.values()))}."
+
 
 def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return f"{', '.join(map(shown, names[:12]))}{more}"
+    more = f" and {len(names) - 10} more" if len(names) > 11 else ""
+    return f"{', '.join(map(shown, names[: 10 if more else 11]))}{more}"
 
 
 def _where(step: BackwardStage) -> Iterator[str]:
-    file, _, line = step.stage.source.rpartition(":")
+    """The stage of a step, with its line of the source, and the step as a call of `deriv`."""
+    source, stage = step.stage.source, f"{shown(step.stage.name)} = {expression(step.stage)}"
+    file, _, line = source.rpartition(":")
     text = linecache.getline(file, int(line)).strip() if line.isdecimal() else ""
-    stage = f"{shown(step.stage.name)} = {expression(step.stage)}"
-    yield f"{stage}    in `{text}` at {step.stage.source}" if text else stage
-    yield step.call
+    text = f"{text[:80]}..." if len(text) > 80 else text
+    if text.partition("#")[0].strip() == stage:
+        yield f"in the derivative of `{text}` at {source}"
+    else:
+        yield f"in the derivative of {stage}" + (f", which is in `{text}` at {source}" if text else "")
+    yield f"    {step.call}"
 
 
 def check_derivation(
@@ -142,17 +157,19 @@ def check_derivation(
 
     The first wrong gradient is named, in the order of the backward pass, with its index, both numbers, and
     the line of the stage. The usual slips are tried, to find the one that gives these numbers: a missing
-    transpose, a missing sum over a broadcast axis, `=` for `+=`, a wrong sign, a derivative taken at the
-    output instead of the input, a forgotten factor, the gradient of the wrong operand.
+    transpose, a missing sum over a broadcast axis, `=` for `+=`, a wrong sign, a wrong formula, a derivative
+    taken at the output instead of the input, a forgotten factor, a wrong operand; in one stage, or in every
+    run of a line in a loop.
 
     Args:
-        f: a function that returns one Tensor. Its stages have the names of its variables, others z1, z2, ...
+        f: a function that returns one Tensor. Its stages have the names of its variables, h, h_2, ... for one
+            that is bound again; others z1, z2, ...
         args: a tuple of its arguments.
         gradients: a dict of gradients, "dx" for the variable or argument x, as arrays or numbers; any of them
             may be left out. Or a function that returns it, called with `args`, and `dz` if that is given. A
             tuple is taken for the gradients of the arguments.
         dz: the gradient of the output; by default 1 for a scalar, else what `gradients` says of it.
-        rtol: tolerance relative to the largest element; by default what the dtype allows.
+        rtol: tolerance relative to the largest element; by default 1e-6, for float32 1e-3, for float16 2e-2.
 
     Returns:
         A DerivationCheck: print it, or `assert` it. It raises nothing where a gradient is wrong.
@@ -179,18 +196,23 @@ def check_derivation(
     g = graph(f, *args)
     if callable(gradients):
         gradients = gradients(*args) if dz is None else gradients(*args, dz)
-    mine = _flat(gradients, [f"d{name}" for name in parameter_names(f, len(args))])
+    mine = _flat(gradients, [f"d{name}" for name in parameter_names(f, len(args))], {f"d{v.name}" for v in g})
     out = f"d{g.output.name}"
     if dz is None and g.output.shape != () and out in mine:
-        dz = mine[out]
-    with no_grad():
-        return _Check(g, list(g.backward(dz)), mine, rtol).result()
+        dz = mine[out].T if mine[out].shape == g.output.shape[::-1] != g.output.shape else mine[out]
+    steps = list(g.backward(dz))
+    with no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a slip may leave the domain of a function
+        return _Check(g, steps, mine, rtol).result()
 
 
-def _flat(gradients: Any, names: Sequence[str]) -> dict[str, Tensor]:
-    """The gradients by name; those of the parts of a container by name and path, as in "dW['zh']"."""
-    if isinstance(gradients, tuple) and len(gradients) == len(names):
-        gradients = dict(zip(names, gradients, strict=True))
+def _flat(gradients: Any, arguments: Sequence[str], stages: AbstractSet[str]) -> dict[str, Tensor]:
+    """The gradients by name; those of the parts of a container by name and path, as in "dW['zh']".
+
+    `arguments` and `stages` are the names of the gradients of arguments, and of all stages.
+    """
+    if isinstance(gradients, tuple) and len(gradients) == len(arguments):
+        gradients = dict(zip(arguments, gradients, strict=True))
     if not isinstance(gradients, Mapping):
         raise TypeError(
             f"check_derivation: gradients must be a dict such as {{'dx': ...}}, or a function that returns "
@@ -198,8 +220,13 @@ def _flat(gradients: Any, names: Sequence[str]) -> dict[str, Tensor]:
         )
     found = {}
     for name, value in gradients.items():
-        for leaf, path in zip(flatten(value)[0], paths(value), strict=True):
-            found[f"{name}{path}"] = asarray(leaf).detach()
+        parts = [("", value)] if name in stages else zip(paths(value), flatten(value)[0], strict=True)
+        for path, leaf in parts:
+            if leaf is not None:
+                try:
+                    found[f"{name}{path}"] = asarray(leaf).detach()
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"check_derivation: {name}{path} is no gradient: {error}") from error
     if not found:
         raise ValueError("check_derivation: no gradients are given, so nothing would be checked")
     return found
@@ -211,35 +238,30 @@ class _Check:
     def __init__(
         self, g: Graph, steps: list[BackwardStage], mine: dict[str, Tensor], rtol: float | None
     ) -> None:
-        self.steps, self.mine, self.rtol = steps, mine, rtol
-        self.arriving: dict[GraphNode, list[tuple[BackwardStage, Contribution]]] = {}
-        for step in steps:
-            for c in step.contributions:
-                # taking a part of a tuple is no step: what arrives there goes on
-                self.arriving.setdefault(c.stage, []).append((step, c))
-        self.output = g.output
-        self.tried = 0
+        self.rtol = rtol
+        last = {c.stage: i for i, step in enumerate(steps) for c in step.contributions}
         with_gradient = [stage for stage in g if stage.grad is not None]
-        order = {step.stage: i for i, step in enumerate(steps)}
-        last = {stage: order[found[-1][0].stage] for stage, found in self.arriving.items()}
-        self.ordered = sorted(with_gradient, key=lambda stage: last.get(stage, -1))
-        self.named = {f"d{stage.name}": stage for stage in self.ordered}
+        ordered = sorted(with_gradient, key=lambda stage: last.get(stage, -1))
+        self.named = {f"d{stage.name}": stage for stage in ordered}
+        self.unknown = tuple(name for name in mine if name not in self.named)
+        given = {stage: mine[name] for name, stage in self.named.items() if name in mine}
+        self.rounded = _rounded(steps)
+        self.search = SlipSearch(g.nodes, steps, given, self.close)
 
     def result(self) -> DerivationCheck:
-        right: list[str] = []
+        right: list[GraphNode] = []
         wrong = None
-        for name, stage in self.named.items():
-            if name not in self.mine:
-                continue
-            if not self.close(self.mine[name], stage.grad, stage):
-                wrong = self.difference(name, stage, right)
+        for stage, given in self.search.given.items():
+            if not self.close(given, stage.grad, stage):
+                wrong = self.difference(stage, given, right)
                 break
-            right.append(name)
-        unknown = tuple(name for name in self.mine if name not in self.named)
+            right.append(stage)
         missing = tuple(
-            name for name, stage in self.named.items() if name not in self.mine and not is_part(stage)
+            name
+            for name, stage in self.named.items()
+            if stage not in self.search.given and not is_part(stage)
         )
-        return DerivationCheck(tuple(right), wrong, unknown, missing)
+        return DerivationCheck(tuple(f"d{stage.name}" for stage in right), wrong, self.unknown, missing)
 
     def close(self, given: Any, right: Any, stage: GraphNode) -> bool:
         """Whether two values of the gradient of `stage` agree, up to rounding; a NaN agrees with a NaN."""
@@ -250,110 +272,44 @@ class _Check:
         )
 
     def allowed(self, given: Any, right: Any, stage: GraphNode) -> float:
-        """The difference that is allowed: relative to the largest element, and to what is added up."""
-        eps = max(float(self.eps(v)) for v in (given, right))
-        rtol = self.rtol if self.rtol is not None else 100 * eps**0.5 if eps > 1e-10 else 1e-6
-        size = max((_largest(v) for v in (given, right)), default=0.0)
-        parts = [_largest(v) for step, c in self.arriving.get(stage, ()) for v in (c.value, step.dz)]
-        return rtol * size + 1e3 * eps * max(parts, default=0.0)
+        """The difference that is allowed: relative to the largest element, and what rounding may give."""
+        rtol, eps = max(_precision(v) for v in (given, right))
+        size = max(_largest(v) for v in (given, right))
+        return (self.rtol or rtol) * size + 10 * eps * self.rounded.get(stage, 0.0)
 
-    @staticmethod
-    def eps(v: Any) -> float:
-        """The rounding error of a value; that of the default for integers."""
-        itemsize = v.dtype.itemsize // (2 if "complex" in v.dtype.name else 1)
-        return {2: 1e-3, 4: 1.2e-7}.get(itemsize if is_floating(v.dtype) else 8, 2.3e-16)
-
-    def difference(self, name: str, stage: GraphNode, right: Sequence[str]) -> Difference:
-        """What is wrong with the gradient `name` of `stage`, where those of `right` are right."""
-        given, correct = self.mine[name], stage.grad
-        steps = tuple(step for step, _ in self.arriving.get(stage, ()))
-        with warnings.catch_warnings():  # a slip may leave the domain of a function
-            warnings.simplefilter("ignore")
-            causes = self.causes(stage, given, set(right))
-        assert correct is not None
+    def difference(self, stage: GraphNode, given: Any, right: Sequence[GraphNode]) -> Difference:
+        """What is wrong with the gradient `given` of `stage`, where those of `right` are right."""
+        correct: Any = stage.grad
+        steps = tuple(step for step, _ in self.search.arriving.get(stage, ()))
+        causes = self.search.causes(stage, set(right))
+        name = f"d{stage.name}"
         if given.shape != correct.shape:
             return Difference(name, None, given.shape, correct.shape, steps, causes)
         index = _worst(given, correct)
         return Difference(name, index, given[index].item(), correct[index].item(), steps, causes)
 
-    def causes(self, stage: GraphNode, given: Any, right: set[str]) -> tuple[Cause, ...]:
-        """The single slips that make the gradient of `stage` the one given; the nearest ones only."""
-        for at in self.unchecked(stage, right):
-            found: list[Cause] = []
-            for step, kind, text, value in self.trials(at):
-                if self.tried > TRIALS:
-                    return ()
-                moved = value if at is stage else self.moved(at, value, stage)
-                if (
-                    moved is not None
-                    and self.close(moved, given, stage)
-                    and not self.close(value, at.grad, at)
-                ):
-                    found.append(Cause(kind, text, step))
-            if found:
-                unique: dict[str, Cause] = {}
-                for cause in found:
-                    unique.setdefault(cause.text, cause)
-                return tuple(sorted(unique.values(), key=lambda cause: KINDS.index(cause.kind)))
-        return self.multiple(stage, given)
 
-    def multiple(self, stage: GraphNode, given: Any) -> tuple[Cause, ...]:
-        """The cause of a gradient that is a multiple of the right one, if it is."""
-        right: Any = stage.grad
-        if given.shape != right.shape or given.size < 2 or not self.arriving.get(stage):
-            return ()
-        worst = _index_of_largest(abs(right))
-        ratio = given[worst] / right[worst]
-        if float(abs(ratio)) == 0 or not self.close(right * ratio, given, stage):
-            return ()
-        text = f"d{shown(stage.name)} is {ratio.item():.6g} times what it must be: a factor is wrong"
-        return (Cause("factor", text, self.arriving[stage][-1][0]),)
+def _rounded(steps: Sequence[BackwardStage]) -> dict[GraphNode, float]:
+    """The size of what is rounded in each gradient; larger than the gradient where terms cancel.
 
-    def unchecked(self, stage: GraphNode, right: set[str]) -> Iterator[GraphNode]:
-        """`stage`, then the stages that its gradient comes from, up to those known to be right."""
-        seen, queue = {stage}, [stage]
-        while queue:
-            at = queue.pop(0)
-            yield at
-            for step, _ in self.arriving.get(at, ()):
-                source = step.stage
-                if source not in seen and f"d{source.name}" not in right and source is not self.output:
-                    seen.add(source)
-                    queue.append(source)
+    The rounding of a step is that of its numbers, and that of the steps before, which its rule carries on.
+    """
+    found: dict[GraphNode, float] = {}
+    for step in steps:
+        if isinstance(step.dz, tuple):
+            values = step.contributions
+        else:
+            size = hypot(found.get(step.stage, 0.0), _largest(step.dz))
+            values = with_dz(step, cos(count_like(step.dz)) * size).contributions
+        for old, c in zip(step.contributions, values):
+            found[c.stage] = hypot(found.get(c.stage, 0.0), _largest(old.value), _largest(c.value))
+    return found
 
-    def trials(self, at: GraphNode) -> Iterator[tuple[BackwardStage, str, str, Any]]:
-        """What the gradient of `at` would be after each single slip."""
-        arriving = self.arriving.get(at, [])
-        for step, (kind, text, value) in partial_sums(arriving):
-            yield step, kind, text, value
-        for i, (step, c) in enumerate(arriving):
-            rest = [other.value for j, (_, other) in enumerate(arriving) if j != i]
-            for kind, text, value in variants(step, c, self.steps if len(self.steps) <= 100 else ()):
-                try:
-                    yield step, kind, text, sum_of([value, *rest])
-                except (ValueError, TypeError):  # this wrong value cannot be added
-                    continue
-        if len(arriving) > 1:
-            whole = at.grad
-            assert whole is not None
-            yield arriving[-1][0], "sign", f"d{shown(at.name)} has the wrong sign", -whole
 
-    def moved(self, at: GraphNode, value: Any, stage: GraphNode) -> Any:
-        """The gradient of `stage` if that of `at` is `value`; None where that cannot be computed."""
-        if at.grad is None or value.shape != at.grad.shape:
-            return None
-        change: dict[GraphNode, Any] = {at: value - at.grad}
-        for step in self.steps:
-            if step.stage not in change or step.stage is stage:
-                continue
-            if isinstance(step.dz, tuple):
-                return None
-            self.tried += 1
-            found = rule(step, change[step.stage], operands(step), step.stage.value)
-            for c in step.contributions:
-                g = found[c.operand]
-                change[c.stage] = change[c.stage] + g if c.stage in change else g
-        return stage.grad + change[stage] if stage in change else None
+def _precision(v: Any) -> tuple[float, float]:
+    """The relative difference that is allowed for a dtype, and its rounding error; float64 for integers."""
+    itemsize = v.dtype.itemsize // (2 if "complex" in v.dtype.name else 1)
+    return {2: (2e-2, 1e-3), 4: (1e-3, 1.2e-7)}.get(itemsize if is_floating(v.dtype) else 8, (1e-6, 2.3e-16))
 
 
 def _largest(v: Any) -> float:

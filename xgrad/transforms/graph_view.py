@@ -65,7 +65,10 @@ def graph(f: Callable[..., Any] | Tensor, *args: Any) -> Graph:
         ]
         z = f(*lifted)
     if not isinstance(z, Tensor):
-        raise TypeError(f"graph needs a function that returns one Tensor, not {type(z).__name__}")
+        raise TypeError(
+            f"graph needs a function that returns one Tensor, not {type(z).__name__}: for several outputs, "
+            f"return one of them, or the sum of each times its gradient"
+        )
     return Graph(z, inputs, constants)
 
 

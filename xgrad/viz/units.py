@@ -145,7 +145,9 @@ def _series(outputs: Sequence[Tensor]) -> dict[str, dict[int, Tensor]]:
     at: dict[tuple[str, int, int], dict[int, Tensor]] = {}
     for stage in sorted(stages.values(), key=lambda stage: stage.node.number):
         node, value = stage.node, stage.value
-        if not node.name or value is None or len(node.steps) > 1 or not is_floating(value.dtype):
+        if stage.op == "item" or not node.name or value is None:
+            continue  # a slice of the inputs is no variable of the body
+        if len(node.steps) > 1 or not is_floating(value.dtype):
             continue
         scan, t = step_of(node) or (0, 0)
         again = 0
