@@ -124,13 +124,11 @@ def names_from_variables() -> Iterator[Constants]:
     code are read at the end of the block. Where graphs are recorded they are read at every op, so that a
     variable that is bound again and again, as in a loop, names each of its values.
     """
-    every_op = MODE.get().record
-
-    constants: Constants = {}
+    every_op, constants = MODE.get().record, Constants()
 
     def on_event(frame: FrameType, event: str, arg: object) -> None:
         if every_op and event == "call" and (caller := frame.f_back) is not None and _has_names(caller):
-            _name(caller.f_locals)
+            _name(caller.f_locals, constants)
             return
         if event not in ("call", "return") or not _has_names(frame):
             return
@@ -144,7 +142,7 @@ def names_from_variables() -> Iterator[Constants]:
     try:
         yield constants
     finally:
-        sys.setprofile(before)
+        sys.setprofile(before if callable(before) else None)  # cProfile's cannot be put back
         frame = _user_frame()
         if frame is not None:
             _name(frame.f_locals, constants)
