@@ -25,6 +25,8 @@ _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # its functions call ours
 #: Array libraries whose Python frames may lie between the user's and ours, as in `np.vectorize` of a Tensor
 #: or `cupy.asnumpy`.
 _LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api_strict"))
+#: Libraries that convert arrays only to show them.
+_PLOTTING = frozenset(("matplotlib", "mpl_toolkits"))
 
 
 class Recorded(Node):
@@ -77,6 +79,14 @@ def _user_frame(frame: FrameType | None = None) -> FrameType | None:
     while frame is not None and _is_ours(frame.f_code.co_filename, frame.f_globals.get("__name__")):
         frame = frame.f_back
     return frame
+
+
+def is_plotted() -> bool:
+    """Whether the call comes from a plotting library, which shows values and returns none to the user."""
+    if _PLOTTING.isdisjoint(sys.modules):
+        return False
+    frame = _user_frame()
+    return frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _PLOTTING
 
 
 def source_line() -> str:
