@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -93,6 +95,14 @@ def source_line() -> str:
     """File and line of the innermost frame of the user's code."""
     frame = _user_frame()
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
+
+
+def called_of_math() -> str:
+    """The function of `math` that the current line of the user's code calls; "" if it calls none."""
+    frame = _user_frame()
+    line = "" if frame is None else linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    found = re.search(r"\bmath\.(\w+)\(", line)
+    return found[1] if found else ""
 
 
 def warn(message: str) -> None:

@@ -19,7 +19,7 @@ from .context import MODE
 from .dispatch import LEAKED, NUMBERS, adopt, apply, index_operands
 from .graph import Leaf, Node
 from .operators import Operators
-from .recording import is_plotted, source_line, warn
+from .recording import called_of_math, is_plotted, source_line, warn
 from .updates import At
 
 #: The edition of the array standard that the namespace follows.
@@ -154,16 +154,19 @@ class Tensor(Operators):
     def _taken(self, how: str) -> Tensor:
         """This Tensor, after telling the hooks that `how` takes its value out of the graph.
 
-        Warns inside a function that is being differentiated.
+        Warns inside a function that is being differentiated, and where a graph is recorded.
         """
         mode = MODE.get()
         watched = (mode.lifted or mode.hooks is not None) and mode.trace is None and self.requires_grad
         if watched and not is_plotted():
             told = mode.hooks is not None and mode.hooks.on_cut(self)
             if mode.lifted and mode.grad and not told:
+                function = called_of_math() if how == "float()" else ""
+                known = function if hasattr(above.namespace, function or "-") else ""
+                instead = f"use xg.{known} for math.{known}" if known else "keep the Tensor"
                 warn(
-                    f"{how} takes a value out of the function that is being differentiated, and its "
-                    f"gradient stops here: keep the Tensor, or use t.detach() if you want that"
+                    f"{how} takes a value out of the graph, and its gradient stops here: {instead}, or use "
+                    f"t.detach() if you want that"
                 )
         return self
 

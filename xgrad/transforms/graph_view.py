@@ -29,6 +29,8 @@ from .lifting import as_number, parameter_names
 def record() -> Iterator[None]:
     """Keep every value, gradient and variable name computed inside a `with` block, for `graph` to show.
 
+    A value that leaves the graph there, as by `float(t)`, is warned of.
+
     >>> import xgrad as xg
     >>> x = xg.tensor(3.0, requires_grad=True, name="x")
     >>> with xg.record():
@@ -37,7 +39,7 @@ def record() -> Iterator[None]:
     x     = leaf     () float64    = 3.
     z     = x * x    () float64    = 9.
     """
-    with mode(record=True), names_from_variables():
+    with mode(record=True, lifted=True), names_from_variables():
         yield
 
 
