@@ -174,18 +174,21 @@ class Loop:
 Item = Stage | Loop
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
-    """Stages in single assignment, from `inputs` to `outputs`."""
+    """Stages in single assignment, from `inputs` to `outputs`. `name` is that of the function, for people."""
 
     inputs: tuple[Value, ...]
     stages: tuple[Item, ...]
     outputs: tuple[Operand, ...]
+    name: str = field(default="", compare=False)
 
     # Defined in modules of a higher layer, which set these attributes.
     listing: ClassVar[Callable[[Program], str]]
     source: ClassVar[Callable[..., str]]
     explain: ClassVar[Callable[[Program], str]]
+    shapes: ClassVar[Callable[[Program], Any]]
+    _repr_html_: ClassVar[Callable[[Program], str]]
 
     @cached_property
     def dead(self) -> tuple[tuple[Value, ...], ...]:
@@ -194,6 +197,12 @@ class Program:
 
     def __str__(self) -> str:
         return self.listing()
+
+    def __repr__(self) -> str:
+        inputs = [v.name[:40] for v in self.inputs[:8]] + ["..."] * (len(self.inputs) > 8)
+        n, loops = len(self.stages), sum(isinstance(s, Loop) or s.op == "scan" for s in self.stages)
+        inside = f", {loops} of them loops" if loops > 1 else ", one of them a loop" if loops else ""
+        return f"<Program {self.name}({', '.join(inputs)}): {n} stage{'s' * (n != 1)}{inside}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return _fields(self)

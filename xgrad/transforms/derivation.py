@@ -29,6 +29,7 @@ from ..compiler.printing.spelling import (
     is_identifier,
     shown,
 )
+from ..compiler.printing.tables import html_text
 from ..compiler.scan import derivative_of
 from ..compiler.trace import Tracer, trace_to_ir
 from ..compiler.variables import Var, spec_of
@@ -58,6 +59,12 @@ class Derivation(NamedTuple):
         return (
             f"# forward\n{inputs}{aligned(list(rows(program.stages)), '# ')}\n\n# backward\n{self.backward}"
         )
+
+    def __repr__(self) -> str:
+        return repr(self.forward).replace("Program", "Derivation of", 1)
+
+    def _repr_html_(self) -> str:
+        return html_text(str(self))
 
 
 def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivation:
@@ -140,7 +147,8 @@ def _speakable(program: Program) -> Program:
         s = substitute(item, new)
         assert isinstance(s, Stage)  # scans are still stages here
         stages.append(replace(s, outputs=tuple(map(renamed, s.outputs))))
-    return Program(tuple(map(renamed, program.inputs)), tuple(stages), tuple(map(renamed, program.outputs)))
+    inputs, outputs = (tuple(map(renamed, values)) for values in (program.inputs, program.outputs))
+    return replace(program, inputs=inputs, stages=tuple(stages), outputs=outputs)
 
 
 class _Backward:

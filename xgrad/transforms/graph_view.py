@@ -21,7 +21,7 @@ from ..errors import GraphError
 from ..namespace import asarray
 from ..ops.shaping import ITEM
 from .backward_stages import BackwardStage, backward_stages
-from .graph_text import expression, listing
+from .graph_text import expression, listing, table
 from .lifting import as_number, parameter_names
 
 
@@ -242,6 +242,9 @@ class Graph:
 
     def __str__(self) -> str:
         return listing(self.nodes)
+
+    def _repr_html_(self) -> str:
+        return table(self.nodes)
 
     def __repr__(self) -> str:
         inputs = ", ".join(shown(stage.name) for stage in self.nodes if stage.op in ("input", "leaf"))

@@ -12,6 +12,7 @@ from ..ir import Item, Loop, Operand, Program, Stage, Value
 from ..names import Names
 from . import spelling
 from .spelling import called, expression_name, gate_called, identifier, literal, shown
+from .tables import PLAIN, html_table
 
 #: Precedence of expressions: one inside another of higher precedence is put in parentheses.
 COMPARISON, SUM, PRODUCT, NEGATION, POWER, ATOM = range(6)
@@ -242,6 +243,17 @@ def listing(program: Program) -> str:
     return f"{text}\nreturn {', '.join(operand(v).text for v in program.outputs)}"
 
 
+def table(program: Program) -> str:
+    """The listing as a table for notebooks."""
+    program = opened(program)
+    lines = [Row(0, shown(v.name), "input", form(v)) for v in program.inputs]
+    lines += rows(program.stages)
+    lines.append(Row(0, "return", ", ".join(operand(v).text for v in program.outputs)))
+    columns = [("stage", PLAIN), ("computed as", PLAIN), ("shape and dtype", PLAIN)]
+    cells = ([f"{'    ' * r.depth}{r.left}", r.right, r.beside] for r in lines)
+    return html_table(columns, cells, program.name)
+
+
 Parts = Callable[[Stage], "Program | None"]
 
 
@@ -272,4 +284,4 @@ class _Opening(Inliner):
         return v._replace(name=self.names.unique(expression_name(v.name)))
 
 
-Program.listing = listing
+Program.listing, Program._repr_html_ = listing, table
