@@ -22,6 +22,9 @@ from .types import Array, ArrayLike, ArrayT, DTypeLike, HostArray, Index, Namesp
 class DeviceError(RuntimeError):
     """A device is unknown or unavailable, or one op mixes devices."""
 
+#: Arrays of more elements than this are shown by their corners; NumPy's default of 1000 fills several screens.
+LARGE = 200
+
 
 class Backend(ABC, Generic[ArrayT]):
     """One array library. Subclass it, supply the abstract parts, and hand the class to `register`.
@@ -198,13 +201,15 @@ class Backend(ABC, Generic[ArrayT]):
     def show(self, array: ArrayT, prefix: str) -> str:
         """The values of `array` as text, its lines indented below `prefix`.
 
-        Of an array above NumPy's print threshold it has the corners, and only these are copied to the host.
+        Of an array with more than LARGE elements, or another `threshold` of NumPy's print options, it has
+        the corners, and only these are copied to the host.
         """
-        options: dict[str, Any] = {"precision": np.get_printoptions()["precision"]}
-        if array.size > np.get_printoptions()["threshold"]:
+        set_by_user = np.get_printoptions()
+        options: dict[str, Any] = {"precision": set_by_user["precision"]}
+        if array.size > (LARGE if set_by_user["threshold"] == 1000 else set_by_user["threshold"]):
             edge = {0: 3, 1: 3, 2: 3, 3: 2}.get(len(array.shape), 1)
             options = {"precision": min(4, options["precision"]), "threshold": 0, "edgeitems": edge}
-            options["max_line_width"] = max(100, np.get_printoptions()["linewidth"])
+            options["max_line_width"] = max(100, set_by_user["linewidth"])
             with self.guard(self.index_of(array)) or nullcontext():
                 array = _corners(self.xp, array, edge)
         host = self.to_host(array)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import xgrad as xg
 
 
-@pytest.mark.parametrize("shape", [(1001,), (30, 40), (3, 1000), (2, 30, 40), (11, 12, 13), (5, 6, 7, 8)])
+@pytest.mark.parametrize("shape", [(201,), (30, 40), (3, 100), (2, 30, 40), (6, 7, 8), (5, 6, 7, 8)])
 def test_a_large_tensor_shows_its_corners_and_its_shape(shape: tuple[int, ...], device: str) -> None:
     values = np.random.default_rng(0).normal(size=shape)
     text = repr(xg.asarray(values, device=device))
@@ -30,7 +29,6 @@ def test_an_empty_tensor_shows_its_shape() -> None:
 
 def test_numpys_print_options_are_followed() -> None:
     with np.printoptions(threshold=2):
-        assert "shape=(3,)" in repr(xg.zeros(3)) or "..." not in repr(xg.zeros(3))
         assert "..." in repr(xg.zeros(9))
     with np.printoptions(threshold=10_000):
         assert "..." not in repr(xg.zeros(2000))
@@ -87,10 +85,7 @@ def test_showing_a_tensor_records_nothing_and_warns_of_nothing(recwarn: pytest.W
     assert xg.grad(lambda x: (repr(x), xg.sum(x * x))[1])(xg.ones(2)).tolist() == [2.0, 2.0]
 
 
-def test_a_traceback_with_variables_stays_short() -> None:
-    x = xg.tensor(np.ones((300, 300, 30)), requires_grad=True)
-    try:
-        x @ xg.ones(7)
-    except xg.ShapeError as error:
-        text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-    assert len(text) < 20_000
+@pytest.mark.parametrize("shape", [(200,), (201,), (5, 40), (300, 300, 30), (9,) * 6])
+def test_no_text_fills_the_screen(shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).normal(size=shape) * 1e-9
+    assert len(repr(xg.tensor(values, requires_grad=True))) < 5000

@@ -110,8 +110,8 @@ def test_other_objects_are_short(value: Any, text: str) -> None:
 
 
 def test_a_program_counts_its_loops() -> None:
-    program = xg.trace(lambda xs: xg.scan(lambda h, x: (h + x, None), 0.0, xs)[0], xg.zeros(3))
-    assert repr(program) == "<Program <lambda>(xs): 1 stage, one of them a loop>"
+    program = xg.trace(lambda xs: xg.scan(lambda h, x: (h + x, None), xs[0], xs)[0], xg.zeros(3))
+    assert repr(program) == "<Program <lambda>(xs): 2 stages, one of them a loop>"
 
 
 def test_a_gate_shows_its_attributes() -> None:

@@ -258,7 +258,6 @@ ASKING = [
     lambda t: t.item(),
     lambda t: list(range(t)),
     lambda t: t.numpy(),
-    lambda t: f"{t}",
     lambda t: f"{t:.1f}",
 ]
 

@@ -34,6 +34,7 @@ class _Text:
         self.first: dict[int, str] = {}  # the first place of each Tensor
         for path, x in _tensors(module, kind, frozenset()):
             self.first.setdefault(id(x), ".".join(path))
+        self.around: list[int] = []  # the containers that are being written, as one may be inside of itself
         self.about = _about(_tensors(module, kind, frozenset()))
         self.mixed = "," in self.about
 
@@ -42,11 +43,13 @@ class _Text:
         if isinstance(value, Tensor):
             return self._tensor(value, label, ".".join(path))
         parts = [*self._own(value, path)]
+        self.around.append(id(value))
         inner = [
             (name, self.written(v, f"{shown(name)}: ", (*path, name), depth + 1))
             for name, v in _items(value, self.kind)
-            if not isinstance(v, Tensor) and _holds(v, self.kind)
+            if not isinstance(v, Tensor) and id(v) not in self.around and _holds(v, self.kind)
         ]
+        self.around.pop()
         start, end = _brackets(value)
         pad = "  " * (depth + 1)
         if not inner:
