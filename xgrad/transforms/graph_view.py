@@ -9,6 +9,7 @@ from typing import Any
 
 from ..backends.dtypes import is_floating
 from ..compiler.names import Names
+from ..compiler.printing.shapes import Shapes, shapes
 from ..compiler.printing.spelling import shown
 from ..core.backward import output_gradient, sweep
 from ..core.context import mode
@@ -21,6 +22,7 @@ from ..errors import GraphError
 from ..namespace import asarray
 from ..ops.shaping import ITEM
 from .backward_stages import BackwardStage, backward_stages
+from .graph_program import program_of
 from .graph_text import expression, listing, table
 from .lifting import as_number, parameter_names
 
@@ -239,6 +241,21 @@ class Graph:
                 stage._at = z[0].node.parents[0] if isinstance(z, tuple) else z.node
         self._value = new[self.output]
         return self._value.detach()
+
+    def shapes(self) -> Shapes:
+        """The shapes of the stages and of each term of the gradients; see `Program.shapes`.
+
+        Every time step of a scan is listed. Raises GraphError for a graph that was not recorded by `graph` or
+        in a `record` block.
+
+        >>> import xgrad as xg
+        >>> print(xg.graph(lambda x, y: x * y, xg.ones((2, 3)), 2.0).shapes())
+        x           (2, 3)  dx                      (2, 3)
+        y           ()      dy                      ()
+        z1 = x * y  (2, 3)  dx = dz1 * y            (2, 3)
+                            dy = sum(dz1 * x, axis=(0, 1))  ()      y is broadcast over axes 0, 1
+        """
+        return shapes(program_of(self.nodes, self.output))
 
     def __str__(self) -> str:
         return listing(self.nodes)
