@@ -167,7 +167,8 @@ class _Rule:
         axes = normal_axes(s.params.get("axis"), len(shape))
         leading = sorted(axes) == list(range(len(axes)))
         if not s.params.get("keepdims") and not leading:
-            dz = f"expand_dims({dz}, axis={axes[0] if len(axes) == 1 else axes})"
+            kept = tuple(1 if a in axes else n for a, n in enumerate(shape))
+            dz = f"expand_dims({dz}, axis={axes[0]})" if len(axes) == 1 else f"reshape({dz}, {kept})"
         if s.op == "mean":
             dz = f"{dz} / {prod(shape[a] for a in axes)}"
         return f"broadcast_to({dz}, shape)"
@@ -177,8 +178,8 @@ class _Rule:
         mine, others = inputs[i], [j for j in range(len(inputs)) if j != i]
         pairs = [pair for j, names in enumerate(inputs) for pair in zip(names, self.shapes[j])]
         lengths = dict(sorted(pairs, key=lambda pair: pair[1]))  # the longest counts: 1 is broadcast
-        known = {*output, *(c for j in others for c in inputs[j])}
-        if len(set(mine)) < len(mine) or not known.issuperset(mine):
+        known = (c for j in others for c, n in zip(inputs[j], self.shapes[j]) if n == lengths[c])
+        if len(set(mine)) < len(mine) or not {*output, *known}.issuperset(mine):
             return None, self.shapes[i]
         subscripts = f"{','.join([output, *(inputs[j] for j in others)])}->{mine}"
         operands = ", ".join([self.dz, *(self.texts[j] for j in others)])
