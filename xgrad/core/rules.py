@@ -105,7 +105,10 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
             f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of "
             f"shapes {shapes}: {error}"
         ) from error
-    if not hasattr(dz, "xp"):  # callers may add to arrays in place, so none may be aliased
+    # callers may add to gradients in place, so none may be aliased
+    if hasattr(dz, "xp"):
+        found = [g if g is None else g._alias() for g in found]
+    else:
         found = [
             xp.asarray(g, copy=True) if g is not None and (g is dz or not entry.elementwise) else g
             for g in found

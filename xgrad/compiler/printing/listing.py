@@ -257,22 +257,27 @@ def table(program: Program) -> str:
 Parts = Callable[[Stage], "Program | None"]
 
 
-def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[str] = ()) -> Program:
+def opened(
+    program: Program,
+    parts: Parts = lambda stage: None,
+    taken: Iterable[str] = (),
+    spelled: Callable[[str], str] = expression_name,
+) -> Program:
     """Inline every scan as a `Loop`, and every stage for which `parts` returns a program.
 
-    Values inside keep their names where these are unique and not in `taken`.
+    Values inside keep their names, as `spelled`, where these are unique and not in `taken`.
     """
     names = Names.beside(program)
     names.taken.update(taken)
-    return _Opening(names, parts).opened(program)
+    return _Opening(names, parts, spelled).opened(program)
 
 
 class _Opening(Inliner):
     """Inlines a program for people to read: nothing is left out, and values keep their names."""
 
-    def __init__(self, names: Names, parts: Parts) -> None:
+    def __init__(self, names: Names, parts: Parts, spelled: Callable[[str], str]) -> None:
         super().__init__(names)
-        self._parts = parts
+        self._parts, self._spelled = parts, spelled
 
     def program_of(self, stage: Stage) -> Program | None:
         return self._parts(stage)
@@ -281,7 +286,7 @@ class _Opening(Inliner):
         return False
 
     def fresh(self, v: Value) -> Value:
-        return v._replace(name=self.names.unique(expression_name(v.name)))
+        return v._replace(name=self.names.unique(self._spelled(v.name)))
 
 
 Program.listing, Program._repr_html_ = listing, table
