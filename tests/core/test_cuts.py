@@ -137,7 +137,7 @@ def test_what_would_cut_it_raises(name: str, transform: str) -> None:
 @pytest.mark.parametrize("how", TRACING)
 @pytest.mark.parametrize(
     "name",
-    [*(n for n in TAKING if n not in ("xg.tensor", "into a NumPy array")), "format", "str", "a branch"],
+    [*(n for n in TAKING if n not in ("xg.tensor", "into a NumPy array")), "format", "a branch"],
 )
 def test_in_a_trace_there_is_no_value(name: str, how: str) -> None:
     with pytest.raises(xg.TraceError, match="the value of a Tensor"):

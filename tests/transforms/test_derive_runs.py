@@ -13,6 +13,7 @@ import xgrad as xg
 from tests.helpers.programs import numpy_names
 from xgrad.core import pytree
 from xgrad.ops.indexing import Hole
+from xgrad.ops.table import GATES
 
 RNG = np.random.default_rng(0)
 
@@ -203,6 +204,27 @@ def test_the_text_gives_the_gradients(case: str, inline: bool) -> None:
             np.testing.assert_allclose(
                 np.asarray(g), right.numpy(), rtol=tolerance, atol=tolerance, err_msg=f"{text}\n{derivation}"
             )
+
+
+def test_gates_of_the_same_name_are_told_apart() -> None:
+    first = Scale
+
+    class Again(xg.Gate):
+        def forward(self, x: Any) -> Any:
+            return 5 * x
+
+        def backward(self, dz: Any) -> Any:
+            return 5 * dz
+
+    Again.__name__ = "Scale"
+    type("Scale", (Again,), {})  # now the name belongs to this one
+    try:
+        text = str(xg.derive(lambda x: first(3.0)(x), 1.0))
+        names = {"x": xg.asarray(1.0), "Scale": first, "deriv": xg.deriv}
+        exec(text, names)
+        assert float(names["dx"]) == 3.0
+    finally:
+        GATES["Scale"] = first._op
 
 
 def test_a_module_keeps_the_names_of_its_attributes() -> None:

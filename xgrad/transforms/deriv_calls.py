@@ -6,8 +6,8 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..compiler.printing.listing import argument, options
-from ..compiler.printing.spelling import gate_called, identifier, quoted
+from ..compiler.printing.listing import argument, gate, options
+from ..compiler.printing.spelling import identifier, quoted
 from ..ops import OPS, Op
 from ..ops.table import GATES
 
@@ -31,7 +31,7 @@ def _op_and_parameters(entry: Op, params: Mapping[str, Any]) -> list[str]:
     if OPS.get(entry.name) is entry:
         return [quoted(entry.name), *options(entry.name, params)]
     if entry.name in OPS or GATES.get(entry.name) is not entry:
-        return [gate_called(entry.name)]
+        return [gate(entry.name, params)]
     attributes = params["use"].attributes if "use" in params else {}
     return [quoted(entry.name), *(f"{identifier(k)}={argument(k, v)}" for k, v in attributes.items())]
 
