@@ -22,7 +22,8 @@ from .types import Array, ArrayLike, ArrayT, DTypeLike, HostArray, Index, Namesp
 class DeviceError(RuntimeError):
     """A device is unknown or unavailable, or one op mixes devices."""
 
-#: Arrays of more elements than this are shown by their corners; NumPy's default of 1000 fills several screens.
+
+#: Arrays of more elements than this are shown by their corners. NumPy's default, 1000, fills several screens.
 LARGE = 200
 
 

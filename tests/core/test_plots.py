@@ -16,7 +16,7 @@ from tests.helpers.paths import ROOT
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+plt = pytest.importorskip("matplotlib.pyplot")
 
 RNG = np.random.default_rng(0)
 X, Y, M = np.arange(6.0), RNG.uniform(0.5, 2, 6), RNG.normal(size=(6, 6))

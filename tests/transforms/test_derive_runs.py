@@ -129,7 +129,10 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "a gate with its derivative": (lambda x: xg.sum(bend(x * 2)), (normal(3),)),
     "a gate of two operands": (lambda x, y: xg.sum(times(x, y)), (normal(3), normal(3))),
     "the same operand twice": (lambda x: xg.sum(times(x, x)), (normal(3),)),
-    "a gate of two outputs": (lambda x, y: xg.sum(both(x, y)[0]) + xg.sum(both(x, y)[1]), (normal(3), normal(3))),
+    "a gate of two outputs": (
+        lambda x, y: xg.sum(both(x, y)[0]) + xg.sum(both(x, y)[1]),
+        (normal(3), normal(3)),
+    ),
     "a gate in a gate": (lambda x: xg.sum(swish(bend(x)) * bend(swish(x))), (normal(3),)),
     "a class": (lambda x: xg.sum(Scale()(x)), (normal(3),)),
     "a class with an attribute": (lambda x: xg.sum(Scale(0.5)(x) * Scale(3.0)(x)), (normal(3),)),
@@ -147,7 +150,10 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "integers": (lambda x, y: x * y + x, (3, -4)),
     "an integer array": (lambda W, i: xg.sum(W[i] ** 2), (normal(4, 3), np.array([1, 1, 0]))),
     "captured arrays": (lambda x: xg.sum(x * xg.asarray(OUTSIDE)), (normal(3),)),
-    "names of functions": (lambda sum, exp, t: xg.sum(xg.exp(sum * exp) * t), (normal(2), normal(2), normal(2))),
+    "names of functions": (
+        lambda sum, exp, t: xg.sum(xg.exp(sum * exp) * t),
+        (normal(2), normal(2), normal(2)),
+    ),
     "a scan": (loop, (normal(2, 2), normal(2), normal(4, 2))),
     "a scan of trees": (loop_of_trees, ({"a": normal(2), "c": normal(2)}, {"u": normal(3, 2)})),
     "a scan in a scan": (nested, (0.5, normal(4, 3))),
@@ -157,7 +163,9 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 }
 
 
-def run(derivation: Any, args: tuple[Any, ...], parameters: list[str], names: dict[str, Any]) -> dict[str, Any]:
+def run(
+    derivation: Any, args: tuple[Any, ...], parameters: list[str], names: dict[str, Any]
+) -> dict[str, Any]:
     """The names after the text has run, beside functions of these names."""
     names |= {"swish": swish, "bend": bend, "times": times, "both": both, "Scale": Scale, "Product": Product}
     names |= {"deriv": xg.deriv, "Hole": Hole, "text": SimpleNamespace(cubed=cubed)}
@@ -186,9 +194,7 @@ def parameters_of(f: Any, args: tuple[Any, ...]) -> list[str]:
 def test_the_text_gives_the_gradients(case: str, inline: bool) -> None:
     f, args = CASES[case]
     derivation = xg.derive(f, *args, inline=inline)
-    moving = tuple(
-        i for i, v in enumerate(args) if not (isinstance(v, np.ndarray) and v.dtype.kind == "i")
-    )
+    moving = tuple(i for i, v in enumerate(args) if not (isinstance(v, np.ndarray) and v.dtype.kind == "i"))
     expected = xg.grad(f, argnums=moving)(*args)
     tensors = tuple(xg.tree_map(lambda v: v if type(v) is int else xg.asarray(v), v) for v in args)
     for given, namespace in ((args, numpy_names()), (tensors, dict(vars(xg.namespace)))):

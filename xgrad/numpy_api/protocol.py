@@ -3,7 +3,8 @@
 NumPy passes every call with a Tensor argument to `array_ufunc` or `array_function`. If the table has an
 equivalent function, it is called with NumPy's arguments; functions that only NumPy has are implemented in
 this package. Functions that write files or count elements receive plain values, provided that no gradient
-flows to the Tensors; a plotting library, which shows values, receives them always. Any other function raises TypeError with its name: no gradient is dropped silently.
+flows to the Tensors; a plotting library, which shows values, receives them always. Any other function raises
+TypeError with its name: no gradient is dropped silently.
 """
 
 from __future__ import annotations

@@ -135,12 +135,14 @@ class Optimizer(ABC):
         self._places = [number[id(p)] for p in leaves]
 
     def __repr__(self) -> str:
-        names = [name for name in inspect.signature(type(self)).parameters if name in vars(self) or name == "lr"]
+        names = [
+            name for name in inspect.signature(type(self)).parameters if name in vars(self) or name == "lr"
+        ]
         settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in names if name != "params")
-        size = sum(p.size for p in self.params)
+        size = _counted(sum(p.size for p in self.params), "parameter")
         return (
-            f"<{type(self).__name__}({settings}) of {_counted(size, 'parameter')} in {_counted(len(self.params), 'Tensor')}, "
-            f"after {_counted(self.count, 'step')}>"
+            f"<{type(self).__name__}({settings}) of {size} in "
+            f"{_counted(len(self.params), 'Tensor')}, after {_counted(self.count, 'step')}>"
         )
 
     @property

@@ -47,7 +47,7 @@ from .tracing import trace
 class Derivation(NamedTuple):
     """`forward`, a program, and `backward`, the lines of code that compute its gradients.
 
-    The text is Python that runs, given the inputs and the functions of `xg` or, but for user's gates, of NumPy.
+    The text is Python that runs, given the inputs, and the functions of `xg` or, without gates, those of NumPy.
     """
 
     forward: Program
@@ -57,9 +57,7 @@ class Derivation(NamedTuple):
         program = opened(self.forward, taken=_RESERVED, spelled=identifier)
         lines = code_rows(program.stages, Names.beside(program))
         inputs = "".join(f"# {shown(v.name)} is given: {form(v)}\n" for v in program.inputs)
-        return (
-            f"# forward\n{inputs}{aligned(list(lines), '# ')}\n\n# backward\n{self.backward}"
-        )
+        return f"# forward\n{inputs}{aligned(list(lines), '# ')}\n\n# backward\n{self.backward}"
 
     def __repr__(self) -> str:
         return repr(self.forward).replace("Program", "Derivation of", 1)

@@ -250,10 +250,10 @@ class Graph:
 
         >>> import xgrad as xg
         >>> print(xg.graph(lambda x, y: x * y, xg.ones((2, 3)), 2.0).shapes())
-        x           (2, 3)  dx                      (2, 3)
-        y           ()      dy                      ()
-        z1 = x * y  (2, 3)  dx = dz1 * y            (2, 3)
-                            dy = sum(dz1 * x, axis=(0, 1))  ()      y is broadcast over axes 0, 1
+        x           (2, 3)  dx                              (2, 3)
+        y           ()      dy                              ()
+        z1 = x * y  (2, 3)  dx = dz1 * y                    (2, 3)
+                            dy = sum(dz1 * x, axis=(0, 1))  ()  y is broadcast over axes 0, 1
         """
         return shapes(program_of(self.nodes, self.output))
 

@@ -39,7 +39,9 @@ def add_up(f: Callable[..., Any], *args: Any) -> tuple[dict[str, Any], Any]:
             text = t.text
             for k, name in enumerate(odd):  # such as params['W']
                 text = text.replace(name, f"odd_{k}_")
-            value = eval(text, known | {f"odd_{k}_": known[name] for k, name in enumerate(odd)} | {"shape": t.shape})
+            value = eval(
+                text, known | {f"odd_{k}_": known[name] for k, name in enumerate(odd)} | {"shape": t.shape}
+            )
             summed = value if t.text.startswith("sum(") else xg.sum(value, axis=t.axes) if t.axes else value
             again = xg.reshape(summed, t.shape)
             total[t.name] = total[t.name] + again if t.name in total else again
@@ -55,7 +57,9 @@ def check(f: Callable[..., Any], *args: Any) -> None:
             if hidden:  # a transpose that is written inside of products
                 assert stage.op == "transpose"
                 continue
-            np.testing.assert_allclose(total[f"d{stage.name}"].numpy(), stage.grad.numpy(), err_msg=stage.name)
+            np.testing.assert_allclose(
+                total[f"d{stage.name}"].numpy(), stage.grad.numpy(), err_msg=stage.name
+            )
     for stage in g:
         if stage.op == "input" and stage.grad is not None:
             assert f"d{stage.name}" in total
@@ -174,7 +178,10 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "an index": (lambda x: x[1] * x[0, ::2], (normal(3, 3)[:, :1],)),
     "an index array": (lambda x: x[xg.asarray([0, 0, 2])], (normal(3, 2),)),
     "einsum": (lambda x, y: xg.einsum("ij,kj->ki", x, y), (normal(2, 3), normal(4, 3))),
-    "einsum of three": (lambda x, y, z: xg.einsum("ij,jk,k->i", x, y, z), (normal(2, 3), normal(3, 4), normal(4))),
+    "einsum of three": (
+        lambda x, y, z: xg.einsum("ij,jk,k->i", x, y, z),
+        (normal(2, 3), normal(3, 4), normal(4)),
+    ),
     "tensordot": (lambda x, y: xg.tensordot(x, y, axes=2), (normal(2, 3, 4), normal(3, 4, 5))),
     "a list of arguments": (lambda p: xg.sum(p[0] @ p[1]), ([normal(2, 3), normal(3, 2)],)),
     "a dict of arguments": (lambda p: xg.sum(p["W"] @ p["b"]), ({"W": normal(2, 3), "b": normal(3)},)),

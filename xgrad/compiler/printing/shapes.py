@@ -62,15 +62,15 @@ def shapes(program: Program) -> Shapes:
     ...     y = xg.tanh(h @ W.T + b)
     ...     return xg.sum(y)
     >>> print(xg.trace(layer, xg.zeros((4, 3)), xg.zeros(4), xg.zeros((5, 3))).shapes())
-    W              (4, 3)    dW                           (4, 3)
-    b              (4,)      db                           (4,)
-    h              (5, 3)    dh                           (5, 3)
-    z2 = h @ W.T   (5, 4)    dh = dz2 @ W                 (5, 3)
-                             dW = dz2.T @ h               (4, 3)
-    z3 = z2 + b    (5, 4)    dz2 = dz3                    (5, 4)
-                             db = sum(dz3, axis=0)        (4,)      b is broadcast over axis 0
-    y = tanh(z3)   (5, 4)    dz3 = deriv(dy, "tanh")      (5, 4)
-    z5 = sum(y)    ()        dy = broadcast_to(dz5, shape)   (5, 4)
+    W             (4, 3)  dW                             (4, 3)
+    b             (4,)    db                             (4,)
+    h             (5, 3)  dh                             (5, 3)
+    z2 = h @ W.T  (5, 4)  dh = dz2 @ W                   (5, 3)
+                          dW = dz2.T @ h                 (4, 3)
+    z3 = z2 + b   (5, 4)  dz2 = dz3                      (5, 4)
+                          db = sum(dz3, axis=0)          (4,)  b is broadcast over axis 0
+    y = tanh(z3)  (5, 4)  dz3 = deriv(dy, "tanh")        (5, 4)
+    z5 = sum(y)   ()      dy = broadcast_to(dz5, shape)  (5, 4)
     """
     return Shapes(tuple(_Ledger(program).lines()))
 
@@ -96,7 +96,9 @@ class _Ledger:
         entry = OPS.get(s.op)
         if s.op == "custom":
             return [i for i, v in enumerate(s.operands[: s.params["count"]]) if v in self.active]
-        rules: Sequence[Any] = () if entry is None else entry.rules * (len(s.operands) if entry.variadic else 1)
+        rules: Sequence[Any] = (
+            () if entry is None else entry.rules * (len(s.operands) if entry.variadic else 1)
+        )
         condition = s.op == "where"
         return [
             i
@@ -204,7 +206,9 @@ class _Ledger:
                 yield from self._loop_lines(s, depth)
             elif s.outputs[0] not in self.flips:
                 texts = [self._operand(v) for v in s.operands]
-                yield self._line(depth, names_of(s.outputs), expression(s.op, texts, s.params).text, s.outputs, id(s))
+                yield self._line(
+                    depth, names_of(s.outputs), expression(s.op, texts, s.params).text, s.outputs, id(s)
+                )
 
     def _loop_lines(self, s: Loop, depth: int) -> Iterator[Line]:
         yield self._line(depth, names_of(s.outputs), f"scan over {steps_of(s)}:", s.outputs)
@@ -213,10 +217,14 @@ class _Ledger:
             text = f"{operand(c.init).text}, then {operand(c.next).text}"
             yield self._line(inner, shown(c.inner.name), text, [c.inner], (id(s), c.inner))
         for x in s.xs:
-            yield self._line(inner, shown(x.inner.name), f"{operand(x.outer).text}[t]", [x.inner], (id(s), x.inner))
+            yield self._line(
+                inner, shown(x.inner.name), f"{operand(x.outer).text}[t]", [x.inner], (id(s), x.inner)
+            )
         yield from self._lines(s.stages, inner)
         for y in s.ys:
-            yield self._line(inner, f"{shown(y.outer.name)}[t]", operand(y.inner).text, [y.inner], (id(s), y.outer))
+            yield self._line(
+                inner, f"{shown(y.outer.name)}[t]", operand(y.inner).text, [y.inner], (id(s), y.outer)
+            )
         for c in s.carry:
             if c.final is not None:
                 text = f"{operand(c.next).text} of the last step"

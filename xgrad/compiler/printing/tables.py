@@ -13,7 +13,9 @@ VALUE, GRADIENT, PLAIN = "#1f8a3b", "#d0453e", "inherit"
 #: A notebook shows this many rows of a table at most.
 ROWS = 1000
 
-_CELL = "text-align:left;white-space:pre;font-family:monospace;padding:1px 12px 1px 0;border:0;vertical-align:top"
+_CELL = (
+    "text-align:left;white-space:pre;font-family:monospace;padding:1px 12px 1px 0;border:0;vertical-align:top"
+)
 
 
 def html_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], caption: str = "") -> str:
@@ -29,7 +31,9 @@ def html_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]
     ]
     more = sum(1 for _ in given)
     if more:
-        lines.append(f'<td style="{_CELL}" colspan="{len(columns)}">and {more} more rows: print shows all</td>')
+        lines.append(
+            f'<td style="{_CELL}" colspan="{len(columns)}">and {more} more rows: print shows all</td>'
+        )
     title = f'<caption style="{_CELL};caption-side:top">{escape(shown(caption))}</caption>' if caption else ""
     body = "".join(f'<tr style="background:none">{line}</tr>' for line in lines)
     return (
