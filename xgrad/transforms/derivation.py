@@ -47,7 +47,7 @@ from .tracing import trace
 class Derivation(NamedTuple):
     """`forward`, a program, and `backward`, the lines of code that compute its gradients.
 
-    The text is Python that runs, given the inputs, and the functions of `xg` or, without gates, those of NumPy.
+    The text is Python that runs, given the inputs and the functions of `xg`, or without gates, of NumPy.
     """
 
     forward: Program

@@ -19,7 +19,7 @@ def code_rows(stages: Iterable[Item], names: Names, depth: int = 0) -> Iterator[
 
 
 def _loop(s: Loop, names: Names, depth: int) -> Iterator[Row]:
-    """The lines of a loop. A carry is assigned before it, at the end of each step, and as the result after it."""
+    """The lines of a loop. A carry is assigned before it, at the end of each step, and after it."""
     for c in s.carry:
         yield Row(depth, c.inner.name, _array(c.init, c.inner), form(c.inner))
     for y in s.ys:
