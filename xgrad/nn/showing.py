@@ -110,7 +110,7 @@ def table(module: Any, kind: type) -> str:
         rows.append([name, str(x.shape), _dtype(x), f"{x.size:,}" if same == name else f"tied to {same}"])
     total = _count(_tensors(module, kind, frozenset()))
     columns = [(heading, PLAIN) for heading in ("parameter", "shape", "dtype", "elements")]
-    return html_table(columns, rows, f"{type(module).__name__}: {total}")
+    return html_table(columns, rows, list, f"{type(module).__name__}: {total}")
 
 
 def _items(value: Any, kind: type) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from ..core.dispatch import NUMBERS
 from ..core.graph import Leaf
 from ..core.recording import Recorded
 from ..errors import GraphError
-from ..ops import OPS
+from ..ops import OPS, Op
 from .backward_stages import is_part
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def program_of(stages: Sequence[GraphNode], output: GraphNode) -> Program:
 def _outputs(s: GraphNode, parts: Any, values: dict[GraphNode, Value]) -> list[Value]:
     """The values of a stage, which those of its parts are named after."""
     if not isinstance(getattr(s.node, "dtype", None), tuple):
-        dtype = s.node.dtype if s.node is not None else s._at.dtype  # type: ignore[union-attr]
+        dtype = s.node.dtype if s.node is not None else s._at.dtype
         values[s] = Value(s.name, s.shape, str(dtype).rpartition(".")[2])
         return [values[s]]
     found = []
@@ -65,7 +65,7 @@ def _operand(v: Any, values: dict[GraphNode, Value]) -> Operand:
 
 
 def _stage(s: GraphNode, operands: tuple[Operand, ...], outputs: tuple[Value, ...]) -> Stage:
-    entry = s.node.op
+    entry: Op = s.node.op
     if OPS.get(entry.name) is entry:
         return Stage(entry.name, operands, outputs, s.params, s.source)
     params = {"entry": entry, "options": tuple(s.params.items()), "count": len(operands)}

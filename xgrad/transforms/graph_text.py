@@ -78,17 +78,12 @@ def table(stages: Sequence[GraphNode]) -> str:
     """All stages as a table for notebooks: values in green, gradients in red."""
     columns = [("stage", PLAIN), ("computed as", PLAIN), ("shape and dtype", PLAIN), ("value", VALUE)]
     columns.append(("gradient", GRADIENT))
-    cells = (
-        [
-            stage.name,
-            expression(stage),
-            form(stage),
-            "" if stage.value is None else brief(stage.value),
-            "" if stage.grad is None else brief(stage.grad),
-        ]
-        for stage in stages
-    )
-    return html_table(columns, cells)
+
+    def cells(stage: GraphNode) -> list[str]:
+        numbers = ["" if x is None else brief(x) for x in (stage.value, stage.grad)]
+        return [stage.name, expression(stage), form(stage), *numbers]
+
+    return html_table(columns, stages, cells)
 
 
 def _width(texts: Sequence[str]) -> int:

@@ -250,8 +250,9 @@ def table(program: Program) -> str:
     lines += rows(program.stages)
     lines.append(Row(0, "return", ", ".join(operand(v).text for v in program.outputs)))
     columns = [("stage", PLAIN), ("computed as", PLAIN), ("shape and dtype", PLAIN)]
-    cells = ([f"{'    ' * r.depth}{r.left}", r.right, r.beside] for r in lines)
-    return html_table(columns, cells, program.name)
+    return html_table(
+        columns, lines, lambda r: (f"{'    ' * r.depth}{r.left}", r.right, r.beside), program.name
+    )
 
 
 Parts = Callable[[Stage], "Program | None"]

@@ -46,7 +46,7 @@ class Shapes:
 
     def _repr_html_(self) -> str:
         columns = [("stage", PLAIN), ("shape", PLAIN), ("gradient", GRADIENT), ("shape", GRADIENT)]
-        return html_table([*columns, ("sums", PLAIN)], _cells(self.lines))
+        return html_table([*columns, ("sums", PLAIN)], list(_cells(self.lines)), tuple)
 
 
 def shapes(program: Program) -> Shapes:
@@ -248,7 +248,8 @@ def _flips(program: Program) -> dict[Value, Value]:
         s = stack.pop()
         if isinstance(s, Loop):
             stack += s.stages
-            elsewhere.update(v for v in (*s.results, *(c.init for c in s.carry), *(x.outer for x in s.xs)))
+            read = (*s.results, *(c.init for c in s.carry), *(x.outer for x in s.xs))
+            elsewhere.update(v for v in read if type(v) is Value)
         elif s.op == "transpose" and type(s.operands[0]) is Value and _swaps_last(s):
             found[s.output] = s.operands[0]
             elsewhere.add(s.operands[0])  # a transpose of a transpose is written

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from itertools import islice
+from typing import Any
 
 from .spelling import shown
 
@@ -18,22 +18,29 @@ _CELL = (
 )
 
 
-def html_table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], caption: str = "") -> str:
-    """A table. Each column is given as its heading and the colour of its text; every row has all columns."""
+def html_table(
+    columns: Sequence[tuple[str, str]],
+    items: Sequence[Any],
+    cells: Callable[[Any], Sequence[str]],
+    caption: str = "",
+) -> str:
+    """A table with a row for each item, of which `cells` gives the texts.
+
+    Each column is given as its heading and the colour of its text. The first ROWS items are shown.
+    """
     head = "".join(f'<th style="{_CELL};font-weight:bold">{escape(heading)}</th>' for heading, _ in columns)
-    given = iter(rows)
-    lines = [
-        "".join(
-            f'<td style="{_CELL};color:{colour}">{escape(shown(text))}</td>'
-            for text, (_, colour) in zip(row, columns, strict=True)
-        )
-        for row in islice(given, ROWS)
-    ]
-    more = sum(1 for _ in given)
-    if more:
+    lines = []
+    for item in items[:ROWS]:
+        parts = zip(cells(item), columns, strict=True)
         lines.append(
-            f'<td style="{_CELL}" colspan="{len(columns)}">and {more} more rows: print shows all</td>'
+            "".join(
+                f'<td style="{_CELL};color:{colour}">{escape(shown(text))}</td>'
+                for text, (_, colour) in parts
+            )
         )
+    if len(items) > ROWS:
+        more = f"and {len(items) - ROWS} more rows: print shows all"
+        lines.append(f'<td style="{_CELL}" colspan="{len(columns)}">{more}</td>')
     title = f'<caption style="{_CELL};caption-side:top">{escape(shown(caption))}</caption>' if caption else ""
     body = "".join(f'<tr style="background:none">{line}</tr>' for line in lines)
     return (
