@@ -12,7 +12,6 @@ import pytest
 import xgrad as xg
 from tests.helpers.programs import numpy_names
 from xgrad.core import pytree
-from xgrad.ops.indexing import Hole
 from xgrad.ops.table import GATES
 
 RNG = np.random.default_rng(0)
@@ -106,6 +105,12 @@ def loop_of_trees(p: Any, xs: Any) -> Any:
     return xg.sum(state["h"]) + xg.sum(ys)
 
 
+def assigned(x: Any, v: Any, i: Any) -> Any:
+    x = x * 2.0
+    x[i] = v
+    return x
+
+
 def nested(a: Any, xs: Any) -> Any:
     def inner(h: Any, x: Any) -> tuple[Any, None]:
         return a * h + x, None
@@ -149,6 +154,11 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "several arguments": (lambda *xs: xs[0] * xs[1] * xs[2], (2.0, 3.0, 4.0)),
     "integers": (lambda x, y: x * y + x, (3, -4)),
     "an integer array": (lambda W, i: xg.sum(W[i] ** 2), (normal(4, 3), np.array([1, 1, 0]))),
+    "index arrays and slices": (
+        lambda W, i: xg.sum(W[i, 1:] * W[:2, i[0]][:, None]),
+        (normal(2, 3), np.array([1, 0])),
+    ),
+    "assigned": (lambda x, v, i: xg.sum(assigned(x, v, i) ** 3), (normal(4), normal(2), np.array([2, 0]))),
     "captured arrays": (lambda x: xg.sum(x * xg.asarray(OUTSIDE)), (normal(3),)),
     "names of functions": (
         lambda sum, exp, t: xg.sum(xg.exp(sum * exp) * t),
@@ -168,7 +178,7 @@ def run(
 ) -> dict[str, Any]:
     """The names after the text has run, beside functions of these names."""
     names |= {"swish": swish, "bend": bend, "times": times, "both": both, "Scale": Scale, "Product": Product}
-    names |= {"deriv": xg.deriv, "Hole": Hole, "text": SimpleNamespace(cubed=cubed)}
+    names |= {"deriv": xg.deriv, "text": SimpleNamespace(cubed=cubed)}
     leaves = [*pytree.flatten(args)[0], OUTSIDE]
     stems = set()
     for v, value in zip(derivation.forward.inputs, leaves, strict=False):

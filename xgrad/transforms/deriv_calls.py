@@ -6,20 +6,30 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..compiler.printing.listing import argument, gate, options
+from ..compiler.printing.listing import argument, gate, key_argument, options
 from ..compiler.printing.spelling import identifier, quoted
 from ..ops import OPS, Op
+from ..ops.indexing import Hole
 from ..ops.table import GATES
 
 
 def deriv_call(dz: str, operands: Sequence[str], entry: Op, params: Mapping[str, Any]) -> str:
-    """`deriv(dz, x, y, "op", ...)`, for operands given as expressions."""
-    given = (
-        f"({', '.join(operands)}{',' * (len(operands) == 1)}), None"
-        if entry.variadic
-        else ", ".join([*operands, "None"][:2])
-    )
+    """`deriv(dz, x, y, "op", ...)`, for operands given as expressions.
+
+    The arrays of an index, which are operands, are written in the index.
+    """
+    holes = sum(isinstance(k, Hole) for k in params["key"]) if type(params.get("key")) is tuple else 0
+    if holes:
+        operands, arrays = operands[:-holes], operands[-holes:]
+        key = key_argument(params["key"], arrays)
+        others = [text for text in _op_and_parameters(entry, params) if not text.startswith("key=")]
+        return f"deriv({dz}, {_tuple(operands)}, None, {', '.join(others)}, key={key})"
+    given = f"{_tuple(operands)}, None" if entry.variadic else ", ".join([*operands, "None"][:2])
     return f"deriv({', '.join([dz, given, *_op_and_parameters(entry, params)])})"
+
+
+def _tuple(parts: Sequence[str]) -> str:
+    return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
 
 
 def _op_and_parameters(entry: Op, params: Mapping[str, Any]) -> list[str]:
