@@ -114,6 +114,10 @@ def test_a_program_counts_its_loops() -> None:
     assert repr(program) == "<Program <lambda>(xs): 2 stages, one of them a loop>"
 
 
+def test_a_stage_is_one_line() -> None:
+    assert repr(xg.trace(scaled, xg.zeros(3)).stages) == "(<Stage z1 = *(2, x)>,)"
+
+
 def test_a_gate_shows_its_attributes() -> None:
     class Scale(xg.Gate):
         def __init__(self, s: Any) -> None:

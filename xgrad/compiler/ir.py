@@ -40,7 +40,7 @@ def is_complex(v: Operand) -> bool:
     return v.dtype in PARTS if isinstance(v, Value) else isinstance(v, complex)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stage:
     """`outputs = op(*operands, **params)`: one gate of the table, and the line where the user wrote it.
 
@@ -101,6 +101,10 @@ class Stage:
     def __hash__(self) -> int:
         return hash((self.op, self.operands, self.outputs))
 
+    def __repr__(self) -> str:
+        operands = ", ".join(v.name[:40] if type(v) is Value else repr(v) for v in self.operands)
+        return f"<Stage {', '.join(v.name[:40] for v in self.outputs)} = {self.op}({operands})>"
+
 
 class Carry(NamedTuple):
     """A value carried from step to step.
@@ -122,7 +126,7 @@ class Pair(NamedTuple):
     outer: Value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loop:
     """Stages that are repeated `length` times. They may use any value computed before the loop.
 
@@ -169,6 +173,10 @@ class Loop:
 
     def __getstate__(self) -> dict[str, Any]:
         return _fields(self)
+
+    def __repr__(self) -> str:
+        outputs = ", ".join(v.name[:40] for v in self.outputs)
+        return f"<Loop {outputs} = {len(self.stages)} stages, {self.length} times>"
 
 
 Item = Stage | Loop
