@@ -23,6 +23,10 @@ class DeviceError(RuntimeError):
     """A device is unknown or unavailable, or one op mixes devices."""
 
 
+#: Arrays of more elements than this are shown by their corners. NumPy's default, 1000, fills several screens.
+LARGE = 200
+
+
 class Backend(ABC, Generic[ArrayT]):
     """One array library. Subclass it, supply the abstract parts, and hand the class to `register`.
 
@@ -196,13 +200,24 @@ class Backend(ABC, Generic[ArrayT]):
         return array
 
     def show(self, array: ArrayT, prefix: str) -> str:
-        """The values of `array` as text, its lines indented below `prefix`."""
+        """The values of `array` as text, its lines indented below `prefix`.
+
+        Of an array with more than LARGE elements, or another `threshold` of NumPy's print options, it has
+        the corners, and only these are copied to the host.
+        """
+        set_by_user = np.get_printoptions()
+        options: dict[str, Any] = {"precision": set_by_user["precision"]}
+        if array.size > (LARGE if set_by_user["threshold"] == 1000 else set_by_user["threshold"]):
+            edge = {0: 3, 1: 3, 2: 3, 3: 2}.get(len(array.shape), 1)
+            options = {"precision": min(4, options["precision"]), "threshold": 0, "edgeitems": edge}
+            options["max_line_width"] = max(100, set_by_user["linewidth"])
+            with self.guard(self.index_of(array)) or nullcontext():
+                array = _corners(self.xp, array, edge)
         host = self.to_host(array)
-        precision = np.get_printoptions()["precision"]
         # NumPy does not format these like numbers; six digits distinguish any two
         if is_bfloat16(host.dtype):
-            host, precision = host.astype(np.float32), min(6, precision)
-        return np.array2string(host, separator=", ", prefix=prefix, precision=precision)
+            host, options["precision"] = host.astype(np.float32), min(6, options["precision"])
+        return np.array2string(host, separator=", ", prefix=prefix, **options)
 
     def generator(self, seed: Seed, index: int, native: bool) -> Source:
         """Source of random numbers for device `index`; with `native`, the library's own on that device.
@@ -263,6 +278,16 @@ class Backend(ABC, Generic[ArrayT]):
     def guard(self, index: int) -> AbstractContextManager[Any] | None:
         """Context manager required around work on device `index`, or None."""
         return None
+
+
+def _corners(xp: Namespace, array: Any, edge: int) -> Any:
+    """The first and last `edge` items along each long axis, and one between, which "..." stands for."""
+    for axis, length in sorted(enumerate(array.shape), key=lambda item: -item[1]):
+        if length > 2 * edge:
+            before = (slice(None),) * axis
+            first, last = (slice(edge + 1), slice(length - edge, None))
+            array = xp.concat([array[(*before, first, ...)], array[(*before, last, ...)]], axis=axis)
+    return array
 
 
 def _instead(dtype: Any) -> str:

@@ -159,3 +159,18 @@ class TestBadInput:
 
         with pytest.raises(xg.DeviceError, match="cpu and strict:0"):
             xg.deriv(np.ones(3), array_api_strict.ones(3), None, "tanh")
+
+
+def test_an_index_may_have_arrays() -> None:
+    x, i = np.arange(12.0).reshape(4, 3), np.array([1, 1, 3])
+    for key in (i, (i,), (i, slice(1, None)), (slice(None), np.array([0, 0]))):
+        dz = np.random.default_rng(0).normal(size=x[key].shape)
+        expected = np.zeros_like(x)
+        np.add.at(expected, key, dz)
+        np.testing.assert_array_equal(xg.deriv(dz, x, None, "getitem", key=key)[0], expected)
+
+
+def test_the_gradients_of_tensors_are_separate_handles() -> None:
+    dx, dy = xg.deriv(xg.ones(2), xg.ones(2), xg.ones(2), "+")
+    dx += 1.0
+    assert dy.tolist() == [1.0, 1.0]

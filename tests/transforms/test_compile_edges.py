@@ -168,7 +168,6 @@ USES: dict[str, Callable[[Any, Any], Any]] = {
     "+ a number": lambda t, x: t + 1,
     "beside another": lambda t, x: x * t,
     "numpy": lambda t, x: t.numpy(),
-    "printed": lambda t, x: repr(t),
     "taken out": lambda t, x: t.tolist(),
     "np.asarray": lambda t, x: np.asarray(t),
     "NumPy's function": lambda t, x: np.add(x, t),

@@ -180,9 +180,7 @@ def test_a_value_that_is_taken_out_is_warned_of(device: str) -> None:
             a[i] = x[i] ** 2
         return xg.sum(xg.asarray(a))
 
-    with pytest.warns(
-        UserWarning, match=r"float\(\) takes a value out of the function that is being differentiated"
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"float\(\) takes a value out of the graph") as caught:
         xg.grad(filled)(xg.asarray([1.0, 2.0]))
     assert caught[0].filename == __file__
     x = xg.tensor(2.0, requires_grad=True)

@@ -22,7 +22,8 @@ class Inliner:
         """Return the program inlined, its own values keeping their names."""
         new: dict[Value, Operand] = {}
         stages = self._stages(program.stages, new, fresh=False)
-        return Program(program.inputs, tuple(stages), tuple(_renamed(program.outputs, new)))
+        outputs = tuple(_renamed(program.outputs, new))
+        return replace(program, stages=tuple(stages), outputs=outputs)
 
     def inside(self, program: Program, operands: Sequence[Operand]) -> tuple[list[Item], list[Operand]]:
         """Return the stages of another program on these operands, under fresh names, and its outputs."""

@@ -40,7 +40,7 @@ def is_complex(v: Operand) -> bool:
     return v.dtype in PARTS if isinstance(v, Value) else isinstance(v, complex)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Stage:
     """`outputs = op(*operands, **params)`: one gate of the table, and the line where the user wrote it.
 
@@ -101,6 +101,10 @@ class Stage:
     def __hash__(self) -> int:
         return hash((self.op, self.operands, self.outputs))
 
+    def __repr__(self) -> str:
+        operands = ", ".join(v.name[:40] if type(v) is Value else repr(v) for v in self.operands)
+        return f"<Stage {', '.join(v.name[:40] for v in self.outputs)} = {self.op}({operands})>"
+
 
 class Carry(NamedTuple):
     """A value carried from step to step.
@@ -122,7 +126,7 @@ class Pair(NamedTuple):
     outer: Value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loop:
     """Stages that are repeated `length` times. They may use any value computed before the loop.
 
@@ -170,22 +174,29 @@ class Loop:
     def __getstate__(self) -> dict[str, Any]:
         return _fields(self)
 
+    def __repr__(self) -> str:
+        outputs = ", ".join(v.name[:40] for v in self.outputs)
+        return f"<Loop {outputs} = {len(self.stages)} stages, {self.length} times>"
+
 
 Item = Stage | Loop
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Program:
-    """Stages in single assignment, from `inputs` to `outputs`."""
+    """Stages in single assignment, from `inputs` to `outputs`. `name` is that of the function, for people."""
 
     inputs: tuple[Value, ...]
     stages: tuple[Item, ...]
     outputs: tuple[Operand, ...]
+    name: str = field(default="", compare=False)
 
     # Defined in modules of a higher layer, which set these attributes.
     listing: ClassVar[Callable[[Program], str]]
     source: ClassVar[Callable[..., str]]
     explain: ClassVar[Callable[[Program], str]]
+    shapes: ClassVar[Callable[[Program], Any]]
+    _repr_html_: ClassVar[Callable[[Program], str]]
 
     @cached_property
     def dead(self) -> tuple[tuple[Value, ...], ...]:
@@ -194,6 +205,12 @@ class Program:
 
     def __str__(self) -> str:
         return self.listing()
+
+    def __repr__(self) -> str:
+        inputs = [v.name[:40] for v in self.inputs[:8]] + ["..."] * (len(self.inputs) > 8)
+        n, loops = len(self.stages), sum(isinstance(s, Loop) or s.op == "scan" for s in self.stages)
+        inside = f", {loops} of them loops" if loops > 1 else ", one of them a loop" if loops else ""
+        return f"<Program {self.name}({', '.join(inputs)}): {n} stage{'s' * (n != 1)}{inside}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return _fields(self)

@@ -52,7 +52,8 @@ class Mode(NamedTuple):
         steps: the time step of each running scan, outermost first.
         scopes: the scopes that ops are recorded in, outermost first.
         hooks: callbacks for every recorded op: `on_op`, `on_sweep`, `on_cut`; None for none.
-        lifted: a transform is running a function that it differentiates.
+        lifted: a transform is running a function that it differentiates, or a graph is recorded, so that a
+            value that leaves the graph is warned of.
         check: compares compiled code with a plainer computation of the same values.
         on_step: called with the carry after each step of a recorded scan; None for none.
         blocks: the `with` blocks that set this mode, outermost first.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,8 @@ _TREES = f"{Path(optree.__file__).parent}{os.sep}"  # its functions call ours
 #: Array libraries whose Python frames may lie between the user's and ours, as in `np.vectorize` of a Tensor
 #: or `cupy.asnumpy`.
 _LIBRARIES = frozenset(("numpy", "cupy", "cupyx", "array_api_compat", "array_api_strict"))
+#: Libraries that convert arrays only to show them.
+_PLOTTING = frozenset(("matplotlib", "mpl_toolkits"))
 
 
 class Recorded(Node):
@@ -79,10 +83,26 @@ def _user_frame(frame: FrameType | None = None) -> FrameType | None:
     return frame
 
 
+def is_plotted() -> bool:
+    """Whether the call comes from a plotting library, which shows values and returns none to the user."""
+    if _PLOTTING.isdisjoint(sys.modules):
+        return False
+    frame = _user_frame()
+    return frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _PLOTTING
+
+
 def source_line() -> str:
     """File and line of the innermost frame of the user's code."""
     frame = _user_frame()
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else "?"
+
+
+def called_of_math() -> str:
+    """The function of `math` that the current line of the user's code calls; "" if it calls none."""
+    frame = _user_frame()
+    line = "" if frame is None else linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    found = re.search(r"\bmath\.(\w+)\(", line)
+    return found[1] if found else ""
 
 
 def warn(message: str) -> None:

@@ -11,6 +11,7 @@ from ..backends.promotion import promote
 from ..backends.types import Namespace
 from ..errors import ShapeError, no_array
 from ..ops import Op, find_op
+from ..ops.indexing import split
 from ..ops.rules import Given
 
 
@@ -58,7 +59,8 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
         op: symbol or name: "*", "@", "tanh", "sum", ... any op of the table, or a gate of your own, or its
             name. With the name of a gate that is a class, pass its attributes as keywords.
         z: the op's output, if available; otherwise it is computed if the derivative needs it.
-        params: the op's parameters, such as `axis=0` for "sum".
+        params: the op's parameters, such as `axis=0` for "sum". Arrays in the `key` of an index are operands
+            as well.
 
     Returns:
         A tuple with one gradient per operand, of its shape and dtype; None where the op has no derivative
@@ -83,6 +85,9 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
         )
     operands = _operands(entry, x, y)
     params = _parameters(entry, op, params)
+    if "key" in params:
+        params["key"], arrays = _index(params["key"])
+        operands += arrays
     xp, (dz, z, *operands) = _same_kind(entry, [dz, z, *operands])
     try:
         several = type(dz) is tuple
@@ -105,12 +110,23 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
             f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of "
             f"shapes {shapes}: {error}"
         ) from error
-    if not hasattr(dz, "xp"):  # callers may add to arrays in place, so none may be aliased
+    # callers may add to gradients in place, so none may be aliased
+    if hasattr(dz, "xp"):
+        found = [g if g is None else g._alias() for g in found]
+    else:
         found = [
             xp.asarray(g, copy=True) if g is not None and (g is dz or not entry.elementwise) else g
             for g in found
         ]
     return tuple(found) + (None,) * (len(operands) - len(found))
+
+
+def _index(key: Any) -> tuple[Any, list[Any]]:
+    """Split an index into a pattern and its arrays, which are operands."""
+    pattern, arrays = split(
+        key if type(key) is tuple else (key,), lambda k: hasattr(k, "xp") or device_of(k) is not None
+    )
+    return (pattern if arrays else key), arrays
 
 
 def _operands(op: Op, x: Any, y: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from .context import MODE
 from .dispatch import LEAKED, NUMBERS, adopt, apply, index_operands
 from .graph import Leaf, Node
 from .operators import Operators
-from .recording import source_line, warn
+from .recording import called_of_math, is_plotted, source_line, warn
 from .updates import At
 
 #: The edition of the array standard that the namespace follows.
@@ -154,15 +154,19 @@ class Tensor(Operators):
     def _taken(self, how: str) -> Tensor:
         """This Tensor, after telling the hooks that `how` takes its value out of the graph.
 
-        Warns inside a function that is being differentiated.
+        Warns inside a function that is being differentiated, and where a graph is recorded.
         """
         mode = MODE.get()
-        if (mode.lifted or mode.hooks is not None) and mode.trace is None and self.requires_grad:
+        watched = (mode.lifted or mode.hooks is not None) and mode.trace is None and self.requires_grad
+        if watched and not is_plotted():
             told = mode.hooks is not None and mode.hooks.on_cut(self)
             if mode.lifted and mode.grad and not told:
+                function = called_of_math() if how == "float()" else ""
+                known = function if hasattr(above.namespace, function or "-") else ""
+                instead = f"use xg.{known} for math.{known}" if known else "keep the Tensor"
                 warn(
-                    f"{how} takes a value out of the function that is being differentiated, and its "
-                    f"gradient stops here: keep the Tensor, or use t.detach() if you want that"
+                    f"{how} takes a value out of the graph, and its gradient stops here: {instead}, or use "
+                    f"t.detach() if you want that"
                 )
         return self
 
@@ -171,6 +175,10 @@ class Tensor(Operators):
     def numpy(self) -> HostArray:
         """The value as a NumPy array: a read-only view on the CPU, a copy from other devices."""
         return self._taken("numpy()")._on_host()
+
+    def to_numpy(self) -> HostArray:
+        """As `numpy`; matplotlib asks for a plotted array by this name."""
+        return self._taken("to_numpy()")._on_host()
 
     def _on_host(self) -> HostArray:
         """As `numpy`, without a warning: for code that displays or inspects the value."""
@@ -236,7 +244,8 @@ class Tensor(Operators):
         return device
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> HostArray:
-        if getattr(dtype, "kind", "") == "O":
+        plotted = is_plotted()
+        if getattr(dtype, "kind", "") == "O" and not plotted:
             raise TypeError(
                 "a Tensor cannot become an array of Python objects, which np.vectorize needs: use "
                 "functions on whole Tensors, or t.detach().numpy()"
@@ -252,7 +261,7 @@ class Tensor(Operators):
                 f"{source_line()}: {asked}: index with xg.asarray(array)[t], combine Tensors with "
                 f"xg.stack, choose with xg.where"
             )
-        if self.requires_grad:
+        if self.requires_grad and not plotted:
             raise GraphError(
                 "np.asarray would cut the gradient of this Tensor; use t.detach() if you want that. To "
                 "combine several Tensors, use xg.stack"

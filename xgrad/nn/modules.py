@@ -18,7 +18,7 @@ from ..namespace import asarray, astype, tensor
 from ..ops.axes import integer
 from ..random import Generator, default_rng
 from ..state_dicts import fitting
-from . import ties
+from . import showing, ties
 
 
 class Module:
@@ -113,8 +113,10 @@ class Module:
         return render_object_constructor(type(self), vars(self), path, subtree_renderer)
 
     def __repr__(self) -> str:
-        weights = ", ".join(f"{name}: {p.shape}" for name, p in self.named_parameters().items())
-        return f"{type(self).__name__}({weights})"
+        return showing.text(self, Module)
+
+    def _repr_html_(self) -> str:
+        return showing.table(self, Module)
 
 
 def _scoped(call: Callable[..., Any]) -> Callable[..., Any]:

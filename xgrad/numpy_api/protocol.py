@@ -3,7 +3,8 @@
 NumPy passes every call with a Tensor argument to `array_ufunc` or `array_function`. If the table has an
 equivalent function, it is called with NumPy's arguments; functions that only NumPy has are implemented in
 this package. Functions that write files or count elements receive plain values, provided that no gradient
-flows to the Tensors. Any other function raises TypeError with its name: no gradient is dropped silently.
+flows to the Tensors; a plotting library, which shows values, receives them always. Any other function raises
+TypeError with its name: no gradient is dropped silently.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, NoReturn
 
 from ..backends import Device, DeviceError
+from ..core.recording import is_plotted
 from ..core.tensor import Tensor
 from ..namespace.conversion import beside
 from ..namespace.table import NUMPY
@@ -80,10 +82,10 @@ _INSTEAD = {
 
 def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a NumPy function with arguments of which at least one is, or contains, a Tensor."""
+    if is_plotted() or _name(function) in _AS_TEXT:
+        return function(*_values(args), **_values(kwargs))
     if _name(function) in _ON_VALUES:
         return _on_values(function, args, kwargs)
-    if _name(function) in _AS_TEXT:
-        return function(*map(_value, args), **{name: _value(v) for name, v in kwargs.items()})
     way = _way(function)
     if way.arrays and not _LISTS.isdisjoint(map(type, args)):
         args = tuple(_listed(v, args) if i in way.arrays else v for i, v in enumerate(args))
@@ -107,6 +109,8 @@ def array_function(function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
 
 def array_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a NumPy ufunc, or one of its methods, with at least one Tensor input."""
+    if is_plotted():
+        return getattr(ufunc, method)(*_values(inputs), **_values(kwargs))
     name = ufunc.__name__
     if kwargs.get("out") is not None and any(out is not None for out in kwargs["out"]):
         raise TypeError(
@@ -166,8 +170,13 @@ def _listed(value: Any, others: tuple[Any, ...]) -> Any:
     return Tensor.xp.asarray(value) if like is None else beside(value, like)
 
 
-def _value(v: Any) -> Any:
-    return v._on_host() if isinstance(v, Tensor) else v
+def _values(v: Any) -> Any:
+    """Replace the Tensors in arguments by their values on the host."""
+    if isinstance(v, Tensor):
+        return v._on_host()
+    if type(v) is dict:
+        return {key: _values(inner) for key, inner in v.items()}
+    return type(v)(map(_values, v)) if type(v) in _LISTS else v
 
 
 def _on_values(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
 from functools import reduce
@@ -76,6 +77,10 @@ def _as(g: Tensor, number: Any) -> Any:
     return number.astype(g.dtype) if isinstance(number, Tensor) else number
 
 
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 class Optimizer(ABC):
     """Base class of the optimisers.
 
@@ -128,6 +133,17 @@ class Optimizer(ABC):
         self.params = list({id(p): p for p in leaves}.values())
         number = {id(p): i for i, p in enumerate(self.params)}
         self._places = [number[id(p)] for p in leaves]
+
+    def __repr__(self) -> str:
+        names = [
+            name for name in inspect.signature(type(self)).parameters if name in vars(self) or name == "lr"
+        ]
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in names if name != "params")
+        size = _counted(sum(p.size for p in self.params), "parameter")
+        return (
+            f"<{type(self).__name__}({settings}) of {size} in "
+            f"{_counted(len(self.params), 'Tensor')}, after {_counted(self.count, 'step')}>"
+        )
 
     @property
     def lr(self) -> float:

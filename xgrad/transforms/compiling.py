@@ -19,6 +19,7 @@ from ..core.recording import warn
 from ..core.tensor import Tensor
 from ..namespace import asarray
 from .arguments import Static, signature, static_arguments, takes_any_name, unchanged
+from .reverse_mode import name_of
 from .traced_function import TracedFunction
 
 #: The number of signatures that a compiled function caches whatever their memory.
@@ -97,6 +98,10 @@ class Compiled:
         result = unflatten(traced.structure, traced.run(arrays, outside))
         self._check(traced, before, outside, structure, result)
         return result
+
+    def __repr__(self) -> str:
+        times = f"{self._traces} time{'s' * (self._traces != 1)}"
+        return f"<compiled {name_of(self._f)}, traced {times}>"
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else Bound(self, instance)
@@ -265,6 +270,9 @@ class _Deciding:
 
 class Bound:
     """A compiled method, bound to an object."""
+
+    def __repr__(self) -> str:
+        return f"<{self.__func__!r} of an object of {type(self.__self__).__name__}>"
 
     def __init__(self, function: Compiled, instance: object) -> None:
         update_wrapper(self, function)

@@ -43,6 +43,9 @@ class CustomFunction:
             ) from None
         self.op: Op | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.op is None:
             raise TypeError(f"{self.name} has no derivative yet: give it one with {self.name}.{self._define}")

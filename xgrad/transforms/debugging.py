@@ -163,7 +163,7 @@ class _Cuts:
 
 #: Functions that take a value out of the graph, and how to show them in messages.
 _TAKES = {
-    **{name: f"{name}()" for name in ("detach", "numpy", "item", "tolist")},
+    **{name: f"{name}()" for name in ("detach", "numpy", "to_numpy", "item", "tolist")},
     **{f"__{name}__": f"{name}()" for name in ("float", "int", "complex")},
     "__bool__": "a branch, or bool()",
     "stop_gradient": "stop_gradient",

@@ -6,19 +6,25 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..compiler.printing.listing import argument, options
-from ..compiler.printing.spelling import gate_called, identifier, quoted
+from ..compiler.printing.listing import argument, gate, key_argument, options
+from ..compiler.printing.spelling import identifier, quoted
 from ..ops import OPS, Op
+from ..ops.indexing import Hole
 from ..ops.table import GATES
 
 
 def deriv_call(dz: str, operands: Sequence[str], entry: Op, params: Mapping[str, Any]) -> str:
-    """`deriv(dz, x, y, "op", ...)`, for operands given as expressions."""
-    given = (
-        f"({', '.join(operands)}{',' * (len(operands) == 1)}), None"
-        if entry.variadic
-        else ", ".join([*operands, "None"][:2])
-    )
+    """`deriv(dz, x, y, "op", ...)`, for operands given as expressions.
+
+    The arrays of an index, which are operands, are written in the index.
+    """
+    holes = sum(isinstance(k, Hole) for k in params["key"]) if type(params.get("key")) is tuple else 0
+    if holes:
+        operands, arrays = operands[:-holes], operands[-holes:]
+        key = key_argument(params["key"], arrays)
+        others = [text for text in _op_and_parameters(entry, params) if not text.startswith("key=")]
+        return f"deriv({dz}, {_tuple(operands)}, None, {', '.join(others)}, key={key})"
+    given = f"{_tuple(operands)}, None" if entry.variadic else ", ".join([*operands, "None"][:2])
     return f"deriv({', '.join([dz, given, *_op_and_parameters(entry, params)])})"
 
 
@@ -45,6 +51,10 @@ def deriv_step(
     return f"{', '.join(name or '_' for name in gradients)} = {call}"
 
 
+def _tuple(parts: Sequence[str]) -> str:
+    return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+
+
 def _op_and_parameters(entry: Op, params: Mapping[str, Any]) -> list[str]:
     """How `deriv` is told the op: its symbol or name and parameters, as keywords.
 
@@ -54,7 +64,7 @@ def _op_and_parameters(entry: Op, params: Mapping[str, Any]) -> list[str]:
     if OPS.get(entry.name) is entry:
         return [quoted(entry.name), *options(entry.name, params)]
     if entry.name in OPS or GATES.get(entry.name) is not entry:
-        return [gate_called(entry.name)]
+        return [gate(entry.name, params)]
     attributes = params["use"].attributes if "use" in params else {}
     return [quoted(entry.name), *(f"{identifier(k)}={argument(k, v)}" for k, v in attributes.items())]
 

@@ -21,14 +21,15 @@ from ..compiler.printing.listing import (
     form,
     opened,
     operand,
-    rows,
 )
+from ..compiler.printing.loops import code_rows
 from ..compiler.printing.spelling import (
     expression_name,
     identifier,
     is_identifier,
     shown,
 )
+from ..compiler.printing.tables import html_text
 from ..compiler.scan import derivative_of
 from ..compiler.trace import Tracer, trace_to_ir
 from ..compiler.variables import Var, spec_of
@@ -46,18 +47,23 @@ from .tracing import trace
 class Derivation(NamedTuple):
     """`forward`, a program, and `backward`, the lines of code that compute its gradients.
 
-    The text is Python, except for scans.
+    The text is Python that runs, given the inputs and the functions of `xg`, or without gates, of NumPy.
     """
 
     forward: Program
     backward: str
 
     def __str__(self) -> str:
-        program = opened(self.forward)
+        program = opened(self.forward, taken=_RESERVED, spelled=identifier)
+        lines = code_rows(program.stages, Names.beside(program))
         inputs = "".join(f"# {shown(v.name)} is given: {form(v)}\n" for v in program.inputs)
-        return (
-            f"# forward\n{inputs}{aligned(list(rows(program.stages)), '# ')}\n\n# backward\n{self.backward}"
-        )
+        return f"# forward\n{inputs}{aligned(list(lines), '# ')}\n\n# backward\n{self.backward}"
+
+    def __repr__(self) -> str:
+        return repr(self.forward).replace("Program", "Derivation of", 1)
+
+    def _repr_html_(self) -> str:
+        return html_text(str(self))
 
 
 def derive(f: Callable[..., Any], *args: Any, inline: bool = False) -> Derivation:
@@ -107,17 +113,21 @@ _CALLED = (
     "full",
     "linspace",
     "ones",
+    "range",
     "ret",
+    "reversed",
     "slice",
     "zeros",
     "zeros_like",
     "_",
 )
+#: Names that no value may have.
+_RESERVED = (*_CALLED, *filter(str.isidentifier, OPS))
 
 
 def _speakable(program: Program) -> Program:
     """Rename values to names that are valid in expressions and shadow nothing that the text uses."""
-    names = Names((*_CALLED, *filter(str.isidentifier, OPS)))
+    names = Names(_RESERVED)
     values = [*program.inputs, *(v for s in program.stages for v in s.outputs)]
     values.sort(key=lambda v: not is_identifier(v.name))  # names that can stay come first
     # also the stem of `params['W']`
@@ -140,7 +150,8 @@ def _speakable(program: Program) -> Program:
         s = substitute(item, new)
         assert isinstance(s, Stage)  # scans are still stages here
         stages.append(replace(s, outputs=tuple(map(renamed, s.outputs))))
-    return Program(tuple(map(renamed, program.inputs)), tuple(stages), tuple(map(renamed, program.outputs)))
+    inputs, outputs = (tuple(map(renamed, values)) for values in (program.inputs, program.outputs))
+    return replace(program, inputs=inputs, stages=tuple(stages), outputs=outputs)
 
 
 class _Backward:
@@ -148,7 +159,7 @@ class _Backward:
 
     def __init__(self, program: Program, inline: bool) -> None:
         self.program, self.inline = program, inline
-        self.names = Names((*_CALLED, *filter(str.isidentifier, OPS), *(v.name for v in program.inputs)))
+        self.names = Names((*_RESERVED, *(v.name for v in program.inputs)))
         for s in program.stages:
             self.names.taken.update(v.name for v in s.outputs)
         self.lines: list[Row] = []
@@ -339,16 +350,16 @@ class _Backward:
             v = next((v for v, (_, place) in zip(targets, back.results) if place == k), None)
             if type(v) is Value and v not in self.grads:
                 name = self.grads[v] = self._d(v)
-                self.own.add(v)
+                if k >= back.body.carries:  # a final carry may be the first one, unchanged
+                    self.own.add(v)
             else:
                 name = self._name(f"d{v.name}" if type(v) is Value else "d")
                 if type(v) is Value:
                     after.append((v, name))
             outputs.append(Value(name, shape, dtype))
         params = {"body": back.body, "length": s.params["length"], "reverse": not s.params["reverse"]}
-        loop = opened(
-            Program((), (Stage("scan", operands, tuple(outputs), params),), ()), taken=self.names.taken
-        )
-        self.lines += rows(loop.stages)
+        scan = Program((), (Stage("scan", operands, tuple(outputs), params),), ())
+        loop = opened(scan, taken=self.names.taken, spelled=identifier)
+        self.lines += code_rows(loop.stages, Names((*self.names.taken, *Names.beside(loop).taken)))
         for v, name in after:
             self._add(v, Text(name))

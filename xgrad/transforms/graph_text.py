@@ -9,6 +9,7 @@ from ..backends.dtypes import is_complex
 from ..compiler.printing import listing as programs
 from ..compiler.printing.listing import Text
 from ..compiler.printing.spelling import called, shown
+from ..compiler.printing.tables import GRADIENT, PLAIN, VALUE, html_table
 from ..core.tensor import Tensor
 from ..ops import OPS, Op
 from ..ops.shaping import ITEM
@@ -71,6 +72,18 @@ def listing(stages: Sequence[GraphNode]) -> str:
         line = f"{name:<{max(left, 5)}} = {text:<{middle}}    {kind:<{widths[0]}}    {value:<{widths[1]}}"
         lines.append(f"{line}    {gradient}".rstrip())
     return "\n".join(lines)
+
+
+def table(stages: Sequence[GraphNode]) -> str:
+    """All stages as a table for notebooks: values in green, gradients in red."""
+    columns = [("stage", PLAIN), ("computed as", PLAIN), ("shape and dtype", PLAIN), ("value", VALUE)]
+    columns.append(("gradient", GRADIENT))
+
+    def cells(stage: GraphNode) -> list[str]:
+        numbers = ["" if x is None else brief(x) for x in (stage.value, stage.grad)]
+        return [stage.name, expression(stage), form(stage), *numbers]
+
+    return html_table(columns, stages, cells)
 
 
 def _width(texts: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..backends.dtypes import is_floating
 from ..compiler.names import Names
+from ..compiler.printing.shapes import Shapes, shapes
 from ..compiler.printing.spelling import shown
 from ..core.backward import output_gradient, sweep
 from ..core.context import mode
@@ -21,13 +22,16 @@ from ..errors import GraphError
 from ..namespace import asarray
 from ..ops.shaping import ITEM
 from .backward_stages import BackwardStage, backward_stages
-from .graph_text import expression, listing
+from .graph_program import program_of
+from .graph_text import expression, listing, table
 from .lifting import as_number, parameter_names
 
 
 @contextmanager
 def record() -> Iterator[None]:
     """Keep every value, gradient and variable name computed inside a `with` block, for `graph` to show.
+
+    A value that leaves the graph there, as by `float(t)`, is warned of.
 
     >>> import xgrad as xg
     >>> x = xg.tensor(3.0, requires_grad=True, name="x")
@@ -37,7 +41,7 @@ def record() -> Iterator[None]:
     x     = leaf     () float64    = 3.
     z     = x * x    () float64    = 9.
     """
-    with mode(record=True), names_from_variables():
+    with mode(record=True, lifted=True), names_from_variables():
         yield
 
 
@@ -241,8 +245,26 @@ class Graph:
         self._value = new[self.output]
         return self._value.detach()
 
+    def shapes(self) -> Shapes:
+        """The shapes of the stages and of each term of the gradients; see `Program.shapes`.
+
+        Every time step of a scan is listed. Raises GraphError for a graph that was not recorded by `graph` or
+        in a `record` block.
+
+        >>> import xgrad as xg
+        >>> print(xg.graph(lambda x, y: x * y, xg.ones((2, 3)), 2.0).shapes())
+        x           (2, 3)  dx                              (2, 3)
+        y           ()      dy                              ()
+        z1 = x * y  (2, 3)  dx = dz1 * y                    (2, 3)
+                            dy = sum(dz1 * x, axis=(0, 1))  ()  y is broadcast over axes 0, 1
+        """
+        return shapes(program_of(self.nodes, self.output))
+
     def __str__(self) -> str:
         return listing(self.nodes)
+
+    def _repr_html_(self) -> str:
+        return table(self.nodes)
 
     def __repr__(self) -> str:
         inputs = ", ".join(shown(stage.name) for stage in self.nodes if stage.op in ("input", "leaf"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ..compiler.ir import Program
@@ -14,6 +15,7 @@ from ..core.recording import names_from_variables
 from ..core.tensor import Tensor
 from ..namespace import asarray
 from .lifting import parameter_names, returned
+from .reverse_mode import name_of
 
 
 def trace(f: Callable[..., Any], *args: Any) -> Program:
@@ -65,6 +67,6 @@ def trace(f: Callable[..., Any], *args: Any) -> Program:
         return returned(flatten(result)[0], "a function that is traced")
 
     traced = trace_to_ir(flat, specs, grad=True, remember=True, user=f)
-    program = traced.program()
+    program = replace(traced.program(), name=name_of(f))
     traced.close()
     return program

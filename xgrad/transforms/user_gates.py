@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from ..backends import device_of
 from ..backends.dtypes import is_floating
+from ..compiler.printing.listing import argument
 from ..core.context import MODE, mode
 from ..core.tensor import Tensor
 from ..errors import ShapeError
@@ -125,6 +126,10 @@ class Gate(ABC):
                 f"{type(self).__name__} needs operands: pass every Tensor that needs a gradient as one"
             )
         return call(self._op, operands, {"use": _Use(self)})
+
+    def __repr__(self) -> str:
+        attributes = ", ".join(f"{name}={argument(name, v)}" for name, v in vars(self).items())
+        return f"{type(self).__name__}({attributes})"
 
     @property
     def entry(self) -> Op:

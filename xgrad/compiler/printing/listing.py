@@ -12,6 +12,7 @@ from ..ir import Item, Loop, Operand, Program, Stage, Value
 from ..names import Names
 from . import spelling
 from .spelling import called, expression_name, gate_called, identifier, literal, shown
+from .tables import PLAIN, html_table
 
 #: Precedence of expressions: one inside another of higher precedence is put in parentheses.
 COMPARISON, SUM, PRODUCT, NEGATION, POWER, ATOM = range(6)
@@ -242,25 +243,42 @@ def listing(program: Program) -> str:
     return f"{text}\nreturn {', '.join(operand(v).text for v in program.outputs)}"
 
 
+def table(program: Program) -> str:
+    """The listing as a table for notebooks."""
+    program = opened(program)
+    lines = [Row(0, shown(v.name), "input", form(v)) for v in program.inputs]
+    lines += rows(program.stages)
+    lines.append(Row(0, "return", ", ".join(operand(v).text for v in program.outputs)))
+    columns = [("stage", PLAIN), ("computed as", PLAIN), ("shape and dtype", PLAIN)]
+    return html_table(
+        columns, lines, lambda r: (f"{'    ' * r.depth}{r.left}", r.right, r.beside), program.name
+    )
+
+
 Parts = Callable[[Stage], "Program | None"]
 
 
-def opened(program: Program, parts: Parts = lambda stage: None, taken: Iterable[str] = ()) -> Program:
+def opened(
+    program: Program,
+    parts: Parts = lambda stage: None,
+    taken: Iterable[str] = (),
+    spelled: Callable[[str], str] = expression_name,
+) -> Program:
     """Inline every scan as a `Loop`, and every stage for which `parts` returns a program.
 
-    Values inside keep their names where these are unique and not in `taken`.
+    Values inside keep their names, as `spelled`, where these are unique and not in `taken`.
     """
     names = Names.beside(program)
     names.taken.update(taken)
-    return _Opening(names, parts).opened(program)
+    return _Opening(names, parts, spelled).opened(program)
 
 
 class _Opening(Inliner):
     """Inlines a program for people to read: nothing is left out, and values keep their names."""
 
-    def __init__(self, names: Names, parts: Parts) -> None:
+    def __init__(self, names: Names, parts: Parts, spelled: Callable[[str], str]) -> None:
         super().__init__(names)
-        self._parts = parts
+        self._parts, self._spelled = parts, spelled
 
     def program_of(self, stage: Stage) -> Program | None:
         return self._parts(stage)
@@ -269,7 +287,7 @@ class _Opening(Inliner):
         return False
 
     def fresh(self, v: Value) -> Value:
-        return v._replace(name=self.names.unique(expression_name(v.name)))
+        return v._replace(name=self.names.unique(self._spelled(v.name)))
 
 
-Program.listing = listing
+Program.listing, Program._repr_html_ = listing, table
