@@ -97,7 +97,8 @@ def test_the_neuron_fills_forward_and_then_backward(show: Any) -> None:
         page.click("#forward")
     assert visible(page, "value").count("0.73") == 1
     page.click("#backward")
-    assert 'ddot = deriv(dz5, (dot,), None, "logistic")[0]' in page.inner_text("#step")
+    # by its name, or as an object where another test has a gate of this name
+    assert re.search(r'ddot = deriv\(dz5, \(dot,\), None, "?logistic"?\)\[0\]', page.inner_text("#step"))
     assert sorted(visible(page, "grad")) == ["0.20", "1.00"]
     for _ in range(4):
         page.keyboard.press("b")

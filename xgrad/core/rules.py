@@ -110,15 +110,19 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
             f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of "
             f"shapes {shapes}: {error}"
         ) from error
-    # callers may add to gradients in place, so none may be aliased
+    return _unaliased(entry, xp, dz, found) + (None,) * (len(operands) - len(found))
+
+
+def _unaliased(entry: Op, xp: Any, dz: Any, found: list[Any]) -> tuple[Any, ...]:
+    """Gradients to which a caller may add in place."""
     if hasattr(dz, "xp"):
-        found = [g if g is None else g._alias() for g in found]
-    else:
-        found = [
+        return tuple([g if g is None else g._alias() for g in found])
+    return tuple(
+        [
             xp.asarray(g, copy=True) if g is not None and (g is dz or not entry.elementwise) else g
             for g in found
         ]
-    return tuple(found) + (None,) * (len(operands) - len(found))
+    )
 
 
 def _index(key: Any) -> tuple[Any, list[Any]]:
