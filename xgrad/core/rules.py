@@ -113,7 +113,7 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
     return _unaliased(entry, xp, dz, found) + (None,) * (len(operands) - len(found))
 
 
-def _unaliased(entry: Op, xp: Any, dz: Any, found: list[Any]) -> tuple[Any, ...]:
+def _unaliased(entry: Op, xp: Any, dz: Any, found: Sequence[Any]) -> tuple[Any, ...]:
     """Gradients to which a caller may add in place."""
     if hasattr(dz, "xp"):
         return tuple([g if g is None else g._alias() for g in found])
