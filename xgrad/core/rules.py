@@ -110,19 +110,15 @@ def deriv(dz: Any, x: Any, y: Any, op: Any, *, z: Any = None, **params: Any) -> 
             f"deriv of {op!r}: dz of shape {getattr(dz, 'shape', '?')} does not fit operands of "
             f"shapes {shapes}: {error}"
         ) from error
-    return _unaliased(entry, xp, dz, found) + (None,) * (len(operands) - len(found))
+    found = [None if g is None else _separate(xp, entry, dz, g) for g in found]
+    return tuple(found) + (None,) * (len(operands) - len(found))
 
 
-def _unaliased(entry: Op, xp: Any, dz: Any, found: Sequence[Any]) -> tuple[Any, ...]:
-    """Gradients to which a caller may add in place."""
+def _separate(xp: Any, op: Op, dz: Any, g: Any) -> Any:
+    """A gradient that callers may add to in place, as nothing else shares it."""
     if hasattr(dz, "xp"):
-        return tuple([g if g is None else g._alias() for g in found])
-    return tuple(
-        [
-            xp.asarray(g, copy=True) if g is not None and (g is dz or not entry.elementwise) else g
-            for g in found
-        ]
-    )
+        return g._alias()
+    return xp.asarray(g, copy=True) if g is dz or not op.elementwise else g
 
 
 def _index(key: Any) -> tuple[Any, list[Any]]:

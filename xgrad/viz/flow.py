@@ -34,8 +34,8 @@ class GradientFlow(Plot):
         states: by the name of each carry, the norms of dL/dh_t, float64 of shape (T,). h_t is the carry after
             step t; for a reverse scan, too, place t is time step t.
         weights: by the name of each weight, the norms of the parts of dL/dW, float64 of shape (K + 1,).
-        parts: by the name of each weight, the parts themselves, of shape (K + 1, *W.shape). Part k was
-            carried back k steps; `parts[name].sum(0)` is dL/dW.
+        parts: by the name of each weight, the parts themselves, K + 1 arrays of the shape of W in one. Part k
+            was carried back k steps; `parts[name].sum(0)` is dL/dW.
         open_ended: whether the last part also has everything that was carried back further.
     """
 

@@ -23,8 +23,8 @@ class Activations(Plot):
     """Named values inside of a scan, at every time step, made by `activations`.
 
     Attributes:
-        values: by name, an array of shape (T, *shape of the value at one step). Rows are in the order of
-            time, also for a reverse scan.
+        values: by name, the values of all T steps in one array. Rows are in the order of time, also for a
+            reverse scan.
         orders: by name, the units in the order in which the figure has them, from the bottom.
     """
 
