@@ -16,31 +16,17 @@ import pytest
 
 import xgrad as xg
 from tests.helpers.paths import EXAMPLES
+from tests.helpers.train_command import SMALL, train
 
-SMALL = "--data text.txt --steps 12 --hidden 8 --embedding 4 --batch 4 --window 8 --validate-every 6".split()
-SMALL += ["--sample", "20"]
-sys.path.append(str(EXAMPLES))
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Provide a folder to run in, with a text to learn that must not become markup."""
-    sentence = "the quick brown fox; <script>alert('&amp;')</script> "
-    (tmp_path / "text.txt").write_text(sentence * 60, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("XGRAD_DEVICE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
-def train(*options: str) -> str:
-    """Run the command in this process; return the error message it ends with, if any."""
-    import train
-
-    try:
-        train.main([*SMALL, *options])
-    except SystemExit as end:
-        return str(end.code)
-    return ""
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """A text to learn that must not become markup."""
+    path = tmp_path / "text.txt"
+    path.write_text("the quick brown fox; <script>alert('&amp;')</script> " * 60, encoding="utf-8")
+    return path
 
 
 class Page(HTMLParser):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,15 @@ def test_functions_of_the_engine_and_of_transforms_are_short_and_narrow() -> Non
                 if len(set(names) - {"self"}) > 6:
                     wide.add(name)
     assert (long, wide) == (LONG, WIDE)
+
+
+def test_no_file_names_a_folder_of_somebodys_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    folders = re.compile(rf"{re.escape(str(ROOT))}\b|(?<![\w.:/~-])/(home|root|Users|mnt|work)/\w")
+    for name in tracked.stdout.split("\n"):
+        if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
+            found = folders.search((ROOT / name).read_text(errors="replace"))
+            assert not found, f"{name} has {found and found[0]}"
 
 
 def test_files_are_short() -> None:

@@ -99,7 +99,8 @@ class _Builder:
             shape=stage.shape if value is None else value.shape,
             dtype=str(value.dtype if value is not None else getattr(node, "dtype", "")),
             missing="" if value is not None else _why_missing(node),
-            source=getattr(node, "source", ""),
+            # an argument has the line that asked for the drawing
+            source="" if op == "input" else getattr(node, "source", ""),
         )
         if op in ("input", "leaf", "constant"):
             box.kind = "constant" if op == "constant" else "input"

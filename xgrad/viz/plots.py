@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from html import escape
@@ -20,7 +21,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 GREY = "#b9bec5"
 
 
-class Plot:
+class Plot(ABC):
     """Numbers, and a figure of them that is drawn when it is first asked for.
 
     It shows itself in Jupyter, marimo and VS Code. `save` writes a file in any format that matplotlib knows.
@@ -31,8 +32,9 @@ class Plot:
         """The `matplotlib.figure.Figure`, for changes before it is saved."""
         return self._draw()
 
+    @abstractmethod
     def _draw(self) -> Any:
-        raise NotImplementedError
+        """A new `matplotlib.figure.Figure` of the numbers."""
 
     def svg(self) -> str:
         """The figure as SVG text; its letters are text, in the reader's own sans-serif font."""
