@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ....lowering.along import LONGEST as LONGEST_ROW
 from ....lowering.plan import Call
-from . import along, cholesky, indexing, lu, qr
+from . import along, cholesky, determinants, indexing, lu, qr
 from .nest import Kernel
 from .rows import LONGEST, are_small
 
@@ -44,9 +44,9 @@ KERNELS: Mapping[str, Entry] = {
     "searchsorted": Entry(along.search, along.can_search, "elements of one dtype"),
     "solve": Entry(lu.solve, are_small, _SMALL),
     "inv": Entry(lu.inv, are_small, _SMALL),
-    "det": Entry(lu.det, are_small, _SMALL),
-    "slogdet": Entry(lu.slogdet, are_small, _SMALL),
-    "cofactor": Entry(lu.cofactor, are_small, _SMALL),
+    "det": Entry(determinants.det, are_small, _SMALL),
+    "slogdet": Entry(determinants.slogdet, are_small, _SMALL),
+    "cofactor": Entry(determinants.cofactor, are_small, _SMALL),
     "cholesky": Entry(cholesky.cholesky, are_small, _SMALL),
     "qr": Entry(qr.qr, are_small, _SMALL),
 }

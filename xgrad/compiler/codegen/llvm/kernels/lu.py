@@ -1,7 +1,7 @@
-"""LU factors of small matrices, as in LAPACK, and what follows from them.
+"""LU factors of small matrices, as in LAPACK, solutions of equations, and inverses.
 
-These are solutions of equations, inverses, determinants and cofactors. Matrices that are singular up to
-rounding, or not finite, are left to the array library, whose errors and values the user sees.
+Matrices that are singular up to rounding, or not finite, are left to the array library, whose errors and
+values the user sees.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .rows import EPSILON, LONGEST, TINY, WIDTH, Rows, function, scratch, stack
 COLUMN = 16
 
 
-class _Factors(NamedTuple):
+class Factors(NamedTuple):
     """Scratch memory of a factorisation.
 
     `lu` has L below the diagonal and U, `order` the row of x that each row was, and `reciprocals` those of
@@ -31,10 +31,10 @@ class _Factors(NamedTuple):
     reciprocals: str
 
 
-def _memory(kernel: Kernel, dtype: str, own: str = "") -> _Factors:
+def memory(kernel: Kernel, dtype: str, own: str = "") -> Factors:
     """Return memory that all kernels share, or that has a name of its `own`."""
     type_ = TYPES[dtype]
-    return _Factors(
+    return Factors(
         scratch(kernel, type_, LONGEST * WIDTH, f"matrix{own}"),
         scratch(kernel, "i64", LONGEST, f"order{own}"),
         scratch(kernel, type_, LONGEST + 1, f"factors{own}"),
@@ -47,7 +47,7 @@ def _strides(kernel: Kernel, ref: Ref) -> tuple[str, str]:
     return kernel.writer.number(down), "1" if ref.shape[-1] == 1 else kernel.writer.number(right)
 
 
-def _factor(kernel: Kernel, x: Ref, pointer: str, into: _Factors) -> str:
+def factor(kernel: Kernel, x: Ref, pointer: str, into: Factors) -> str:
     """Factor a matrix. Returns the number of row swaps."""
     code, n = kernel.code, kernel.writer.read(x.shape[-1])
     down, right = _strides(kernel, x)
@@ -165,7 +165,7 @@ _SUBSTITUTION = (
 )
 
 
-def _substitute(kernel: Kernel, factors: _Factors, block: str, y: Ref | None, z: Ref, at: list[str]) -> None:
+def substitute(kernel: Kernel, factors: Factors, block: str, y: Ref | None, z: Ref, at: list[str]) -> None:
     """z = x⁻¹ y, with the identity for y if that is None; `at` has pointers to y and z."""
     code, (n, k) = kernel.code, (kernel.writer.read(v) for v in z.shape[-2:])
     given = ("0", "1") if y is None else _strides(kernel, y)
@@ -293,7 +293,7 @@ def _write_column(rows: Rows) -> None:
     code.put(f"ret i1 {code.let(f'xor i1 {finite}, true')}")
 
 
-def _block(kernel: Kernel, dtype: str) -> str:
+def block_memory(kernel: Kernel, dtype: str) -> str:
     """Return memory for a vector of each row."""
     return scratch(kernel, TYPES[dtype], LONGEST * kernel.writer.vector_bytes // SIZES[dtype], "block")
 
@@ -308,12 +308,12 @@ def solve(kernel: Kernel) -> None:
     assert isinstance(x, Ref)
     assert isinstance(y, Ref)
     dtype, stacked = kernel.dtype(z), z.shape[:-2]
-    block, fixed = _block(kernel, dtype), kernel.is_fixed(x)
+    block, fixed = block_memory(kernel, dtype), kernel.is_fixed(x)
     x, y = broadcast(x, (*stacked, *x.shape[-2:])), broadcast(y, (*stacked, *y.shape[-2:]))
     own = [a for a, (n, s) in enumerate(zip(stacked, x.strides)) if s and n != 1]
     shared = [a for a in range(len(stacked)) if a not in own]
     once = fixed and not own
-    factors = _memory(kernel, dtype, f".{kernel.writer.calls}" if once else "")
+    factors = memory(kernel, dtype, f".{kernel.writer.calls}" if once else "")
 
     def loops(
         axes: list[int], refs: tuple[Ref, ...], pointers: list[str], body: Callable[[list[str]], None]
@@ -323,10 +323,10 @@ def solve(kernel: Kernel) -> None:
 
     def matrix(pointers: list[str]) -> None:
         if once:
-            kernel.once(lambda: _factor(kernel, x, pointers[0], factors))
+            kernel.once(lambda: factor(kernel, x, pointers[0], factors))
         else:
-            _factor(kernel, x, pointers[0], factors)
-        loops(shared, (y, z), pointers[1:], lambda found: _substitute(kernel, factors, block, y, z, found))
+            factor(kernel, x, pointers[0], factors)
+        loops(shared, (y, z), pointers[1:], lambda found: substitute(kernel, factors, block, y, z, found))
 
     loops(own, (x, y, z), [kernel.base(r) for r in (x, y, z)], matrix)
 
@@ -335,120 +335,10 @@ def inv(kernel: Kernel) -> None:
     """x⁻¹"""
     (x,), (z,) = kernel.call.args, kernel.call.outs
     assert isinstance(x, Ref)
-    factors, block = _memory(kernel, kernel.dtype(z)), _block(kernel, kernel.dtype(z))
+    factors, block = memory(kernel, kernel.dtype(z)), block_memory(kernel, kernel.dtype(z))
 
     def matrix(pointers: list[str]) -> None:
-        _factor(kernel, x, pointers[0], factors)
-        _substitute(kernel, factors, block, None, z, ["null", pointers[1]])
-
-    stack(kernel, (x, z), matrix)
-
-
-def _determinant(kernel: Kernel, x: Ref, factors: _Factors, swaps: str) -> str:
-    """Return the product of the pivots, with its sign.
-
-    Bails out if a partial product comes too near to 0 or to infinity.
-    """
-    code, dtype = kernel.code, kernel.dtype(x)
-    t, size = TYPES[dtype], SIZES[dtype]
-    odd = code.let(f"trunc i64 {swaps} to i1")
-    rows = Rows(code.module, t, 1)
-    rows.code = code
-
-    def turn(i: str, found: list[str]) -> list[str]:
-        place = code.let(f"mul i64 {i}, {WIDTH + 1}")
-        pivot = code.let(f"load {t}, ptr {code.address(t, factors.lu, place)}, align {size}")
-        z = code.let(f"fmul {t} {found[0]}, {pivot}")
-        kernel.bail(code.let(f"xor i1 {rows.between(rows.scalar('fabs', z), rows.number(TINY[t]))}, true"))
-        return [z]
-
-    one = code.let(f"select i1 {odd}, {t} {rows.number(-1)}, {t} {rows.number(1)}")
-    return code.loop(kernel.writer.read(x.shape[-1]), turn, carried=[(t, one)])[0]
-
-
-def det(kernel: Kernel) -> None:
-    """The determinant."""
-    (x,), (z,) = kernel.call.args, kernel.call.outs
-    assert isinstance(x, Ref)
-    factors, dtype = _memory(kernel, kernel.dtype(z)), kernel.dtype(z)
-
-    def matrix(pointers: list[str]) -> None:
-        found = _determinant(kernel, x, factors, _factor(kernel, x, pointers[0], factors))
-        kernel.store(dtype, kernel.code.splat(TYPES[dtype], found), pointers[1])
-
-    stack(kernel, (x, _as_matrices(z)), matrix)
-
-
-def _as_matrices(ref: Ref) -> Ref:
-    """View one number per matrix as matrices, with two axes of length 1."""
-    return ref._replace(shape=(*ref.shape, 1, 1), strides=(*ref.strides, 0, 0))
-
-
-def slogdet(kernel: Kernel) -> None:
-    """The sign and the logarithm of the absolute value of the determinant."""
-    (x,), (sign, log), code = kernel.call.args, kernel.call.outs, kernel.code
-    assert isinstance(x, Ref)
-    dtype = kernel.dtype(log)
-    t, vector = TYPES[dtype], code.vector(TYPES[dtype])
-    factors = _memory(kernel, dtype)
-
-    def matrix(pointers: list[str]) -> None:
-        swaps = _factor(kernel, x, pointers[0], factors)
-        odd = code.let(f"trunc i64 {swaps} to i1")
-        one = code.let(f"select i1 {odd}, {vector} {code.constant(t, -1)}, {vector} {code.constant(t, 1)}")
-
-        def turn(i: str, found: list[str]) -> list[str]:
-            pivot = kernel.load(dtype, kernel.at(factors.lu, dtype, i, str(WIDTH + 1)))
-            size = kernel.apply("abs", dtype, pivot)
-            negative = kernel.apply("<", "bool", pivot, 0.0, of=dtype)
-            return [
-                code.select(t, negative, kernel.apply("negative", dtype, found[0]), found[0]),
-                kernel.apply("+", dtype, found[1], kernel.apply("log", dtype, size)),
-            ]
-
-        first = [(vector, one), (vector, code.constant(t, 0))]
-        for pointer, v in zip(pointers[1:], code.loop(kernel.writer.read(x.shape[-1]), turn, carried=first)):
-            kernel.store(dtype, v, pointer)
-
-    stack(kernel, (x, _as_matrices(sign), _as_matrices(log)), matrix)
-
-
-def cofactor(kernel: Kernel) -> None:
-    """det(x) x⁻ᵀ, where x is far from singular.
-
-    Otherwise the array library computes it from singular values, which also works for singular matrices.
-    """
-    (x,), (z,), code = kernel.call.args, kernel.call.outs, kernel.code
-    assert isinstance(x, Ref)
-    dtype, n = kernel.dtype(z), x.shape[-1]
-    t = TYPES[dtype]
-    factors, block = _memory(kernel, dtype), _block(kernel, dtype)
-    total = scratch(kernel, t, 1, "total")
-    turned = z._replace(strides=(*z.strides[:-2], z.strides[-1], z.strides[-2]))
-
-    def elements(pointer: str, body: Callable[[list[str]], None]) -> None:
-        kernel.loops(z.shape[-2:], [z.strides[-2:]], [dtype], [pointer], body)
-
-    def matrix(pointers: list[str]) -> None:
-        swaps = _factor(kernel, x, pointers[0], factors)
-        det = code.splat(t, _determinant(kernel, x, factors, swaps))
-        _substitute(kernel, factors, block, None, turned, ["null", pointers[1]])
-        kernel.store(dtype, kernel.constant(dtype, 0), total)
-
-        def add(found: list[str]) -> None:
-            size = kernel.apply("abs", dtype, kernel.load(dtype, found[0]))
-            kernel.store(dtype, kernel.apply("+", dtype, kernel.load(dtype, total), size), total)
-
-        elements(pointers[1], add)
-        size = kernel.load(dtype, kernel.at(factors.reciprocals, dtype, kernel.writer.read(n), "1"))
-        condition = kernel.apply("*", dtype, size, kernel.load(dtype, total))
-        good = kernel.apply("<", "bool", condition, 100.0 * n * n + 1, of=dtype)
-        kernel.bail(code.let(f"xor i1 {kernel.scalar('bool', good)}, true"))
-        elements(
-            pointers[1],
-            lambda found: kernel.store(
-                dtype, kernel.apply("*", dtype, kernel.load(dtype, found[0]), det), found[0]
-            ),
-        )
+        factor(kernel, x, pointers[0], factors)
+        substitute(kernel, factors, block, None, z, ["null", pointers[1]])
 
     stack(kernel, (x, z), matrix)
