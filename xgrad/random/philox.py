@@ -196,10 +196,7 @@ class Philox(Generator):
 
     def __init__(self, seed: Seed = None, device: str | Device | None = None) -> None:
         home = current_device() if device is None else find_device(device)
-        self._home = home
-        self._source = PhiloxSource(
-            asarray(entropy(seed), dtype=uint64, device=home), asarray(0, dtype=uint64, device=home)
-        )
+        self._home, self._source = home, _source(home, entropy(seed), 0)
 
     @property
     def key(self) -> Tensor:
@@ -230,8 +227,8 @@ class Philox(Generator):
         return {"device": self._home.name, "state": self.state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(0, state["device"])  # type: ignore[misc]
-        self.state = state["state"]
+        self._home, kept = find_device(state["device"]), state["state"]
+        self._source = _source(self._home, int(kept["key"]), int(kept["position"]))
 
     def __repr__(self) -> str:
         return f"Philox(device={self._home.name!r})"
@@ -250,6 +247,10 @@ class Philox(Generator):
 
     def _raw(self, value: Tensor | float | None) -> Any:
         return value.detach() if isinstance(value, Tensor) else value
+
+
+def _source(home: Device, key: int, position: int) -> PhiloxSource:
+    return PhiloxSource(*[asarray(v, dtype=uint64, device=home) for v in (key, position)])
 
 
 def _rebuilt(kind: type[Philox], home: Device, children: Any) -> Any:
@@ -274,7 +275,8 @@ def philox(seed: Seed = None, *, device: str | Device | None = None) -> Philox:
 
     Its state is two Tensors. As an argument of a compiled function, or in the carry of `scan`, it gives new
     numbers at every call and every step, the same ones for one seed: each block of numbers is a counter,
-    encrypted by Philox4x32-10.
+    encrypted by Philox4x32-10. As with every carry, the generator that `scan` returns goes on from there, and
+    the one that it was given stays as it was.
 
     Args:
         seed: an integer, or a sequence of integers; None gives different numbers every time.

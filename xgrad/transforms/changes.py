@@ -43,8 +43,8 @@ def body_with_change(f: Callable[[Any, Any], Any], handle: Tensor) -> Callable[[
     return body
 
 
-def make(change: ChangedOutside, value: Tensor) -> None:
-    """Change the handle.
+def apply_change(change: ChangedOutside, value: Tensor) -> None:
+    """Give the handle its new value.
 
     Where it is outside of another trace as well, the error is about the same line.
     """

@@ -25,7 +25,7 @@ from ..ops.axes import integer
 from ..ops.programs import AFTER, CHECKPOINT
 from .arguments import unchanged
 from .boxing import boxed
-from .changes import make, with_change
+from .changes import apply_change, with_change
 from .forward_mode import jvp
 from .lifting import returned
 from .reverse_mode import vjp
@@ -104,7 +104,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return call.run(traced)
         again = checkpoint(with_change(f, change.handle))
         result, value = again(change.handle._alias(), *args, **kwargs)
-        make(change, value)
+        apply_change(change, value)
         return result
 
     return checkpointed
@@ -210,7 +210,8 @@ def scan_in_segments(
         return scan(f, init, xs, length, reverse)
 
     def segment(carry: Any, xs: Any, steps: int) -> tuple[Any, Any]:
-        return checkpoint(lambda carry, xs: scan(f, carry, xs, steps, reverse))(carry, xs)  # type: ignore[no-any-return]
+        found: tuple[Any, Any] = checkpoint(lambda *trees: scan(f, *trees, steps, reverse))(carry, xs)
+        return found
 
     def cut(x: Tensor) -> Tensor:
         return reshape(x[segments.first], (whole, every, *x.shape[1:]))

@@ -21,7 +21,7 @@ from ..core.tensor import Tensor
 from ..errors import ShapeError, TraceError
 from ..namespace import asarray, stack, unstack, zeros, zeros_like
 from ..ops.axes import integer
-from .changes import body_with_change, make
+from .changes import apply_change, body_with_change
 from .checkpointing import Segments, scan_in_segments
 from .lifting import Flat, returned, to_tensors
 
@@ -89,7 +89,7 @@ def scan(
             change = error
         body, init = body_with_change(f, change.handle), (carry.tree(), change.handle._alias())
         (last, value), ys = scan(body, init, read.tree(), steps, reverse)
-        make(change, value)
+        apply_change(change, value)
         return last, ys
     if steps == 0:
         return carry.tree(), _no_outputs(f, carry, read)
