@@ -23,8 +23,11 @@ SEEDS = range(4)
 int_, longlong, float_ = ctypes.c_int, ctypes.c_longlong, ctypes.c_float
 
 ADD = r"""
-extern "C" __global__ void __launch_bounds__(64) add(const float* __restrict__ x0, const float* __restrict__ x1, float* y0, long long n) {
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x) y0[i] = x0[i] + x1[i];
+extern "C" __global__ void __launch_bounds__(64)
+    add(const float* __restrict__ x0, const float* __restrict__ x1, float* y0, long long n) {
+    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n;
+        i += (long long)gridDim.x * blockDim.x)
+        y0[i] = x0[i] + x1[i];
 }
 extern "C" __global__ void scale(const double* x0, double* y0, float by, int n) {
     int i = blockIdx.y * gridDim.x * blockDim.x + blockIdx.x * blockDim.x + threadIdx.x;
@@ -46,13 +49,13 @@ extern "C" __global__ void __launch_bounds__(128) reduce(const float* __restrict
 """
 
 SHUFFLE = r"""
-template <class T>
-__device__ __forceinline__ T warp_sum(T x) {
-    #pragma unroll
+template <class T> __device__ __forceinline__ T warp_sum(T x) {
+#pragma unroll
     for (int lane = 16; lane; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
     return x;
 }
-extern "C" __global__ void sums(const float* __restrict__ x0, const double* __restrict__ x1, const int* __restrict__ x2, float* y0, double* y1, int* y2, unsigned* y3) {
+extern "C" __global__ void sums(const float* __restrict__ x0, const double* __restrict__ x1,
+    const int* __restrict__ x2, float* y0, double* y1, int* y2, unsigned* y3) {
     int i = threadIdx.y * blockDim.x + threadIdx.x;
     y0[i] = warp_sum(x0[i]);
     y1[i] = warp_sum(x1[i]);
@@ -63,11 +66,15 @@ extern "C" __global__ void sums(const float* __restrict__ x0, const double* __re
 """
 
 PRODUCTS = r"""
-__device__ __forceinline__ unsigned pair(const unsigned short* x, int step) { return x[0] | static_cast<unsigned>(x[step]) << 16; }
+__device__ __forceinline__ unsigned pair(const unsigned short* x, int step) {
+    return x[0] | static_cast<unsigned>(x[step]) << 16;
+}
 
-extern "C" __global__ void __launch_bounds__(32) tf32(const float* __restrict__ x0, const float* __restrict__ x1, float* y0) {
+extern "C" __global__ void __launch_bounds__(32)
+    tf32(const float* __restrict__ x0, const float* __restrict__ x1, float* y0) {
     int g = threadIdx.x / 4, t = threadIdx.x % 4;
-    unsigned a[4] = {to_tf32(x0[g * 8 + t]), to_tf32(x0[(g + 8) * 8 + t]), to_tf32(x0[g * 8 + t + 4]), to_tf32(x0[(g + 8) * 8 + t + 4])};
+    unsigned a[4] = {to_tf32(x0[g * 8 + t]), to_tf32(x0[(g + 8) * 8 + t]), to_tf32(x0[g * 8 + t + 4]),
+        to_tf32(x0[(g + 8) * 8 + t + 4])};
     unsigned b[2] = {to_tf32(x1[t * 8 + g]), to_tf32(x1[(t + 4) * 8 + g])};
     float d[4] = {1.0f, 1.0f, 1.0f, 1.0f};
     mma_tf32(d, a, b);
@@ -76,19 +83,27 @@ extern "C" __global__ void __launch_bounds__(32) tf32(const float* __restrict__ 
 template <bool half>
 __device__ __forceinline__ void pairs(const unsigned short* x0, const unsigned short* x1, float* y0) {
     int g = threadIdx.x / 4, t = threadIdx.x % 4;
-    unsigned a[4] = {pair(x0 + g * 16 + 2 * t, 1), pair(x0 + (g + 8) * 16 + 2 * t, 1), pair(x0 + g * 16 + 2 * t + 8, 1), pair(x0 + (g + 8) * 16 + 2 * t + 8, 1)};
+    unsigned a[4] = {pair(x0 + g * 16 + 2 * t, 1), pair(x0 + (g + 8) * 16 + 2 * t, 1),
+        pair(x0 + g * 16 + 2 * t + 8, 1), pair(x0 + (g + 8) * 16 + 2 * t + 8, 1)};
     unsigned b[2] = {pair(x1 + 2 * t * 8 + g, 8), pair(x1 + (2 * t + 8) * 8 + g, 8)};
     float d[4] = {1.0f, 1.0f, 1.0f, 1.0f};
     if (half) mma_f16(d, a, b);
     else mma_bf16(d, a, b);
     for (int i = 0; i < 4; ++i) y0[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = d[i];
 }
-extern "C" __global__ void __launch_bounds__(32) f16(const unsigned short* __restrict__ x0, const unsigned short* __restrict__ x1, float* y0) { pairs<true>(x0, x1, y0); }
-extern "C" __global__ void __launch_bounds__(32) bf16(const unsigned short* __restrict__ x0, const unsigned short* __restrict__ x1, float* y0) { pairs<false>(x0, x1, y0); }
+extern "C" __global__ void __launch_bounds__(32)
+    f16(const unsigned short* __restrict__ x0, const unsigned short* __restrict__ x1, float* y0) {
+    pairs<true>(x0, x1, y0);
+}
+extern "C" __global__ void __launch_bounds__(32)
+    bf16(const unsigned short* __restrict__ x0, const unsigned short* __restrict__ x1, float* y0) {
+    pairs<false>(x0, x1, y0);
+}
 """
 
 NARROW = r"""
-extern "C" __global__ void narrow(const float* __restrict__ x0, unsigned short* y0, unsigned short* y1, unsigned* y2, int n) {
+extern "C" __global__ void narrow(
+    const float* __restrict__ x0, unsigned short* y0, unsigned short* y1, unsigned* y2, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     y0[i] = float_to_half(x0[i]);
@@ -126,7 +141,8 @@ extern "C" __global__ void __launch_bounds__(64) steps(float* y0, unsigned* coun
 
 CLUSTERS = r"""
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
-extern "C" __global__ void __launch_bounds__(32) __cluster_dims__(2, 1, 1) swap_in_clusters(const float* x0, float* y0, float* y1) {
+extern "C" __global__ void __launch_bounds__(32) __cluster_dims__(2, 1, 1)
+    swap_in_clusters(const float* x0, float* y0, float* y1) {
     int i = blockIdx.x * 32 + threadIdx.x;
     y0[i] = x0[i];
     cluster_barrier();
@@ -136,13 +152,19 @@ extern "C" __global__ void __launch_bounds__(32) __cluster_dims__(2, 1, 1) swap_
 """
 
 MATHS = r"""
-struct alignas(16) Four { float of[4]; };
-static_assert(sizeof(tanh(1.0f)) == 4 && sizeof(tanh(1.0)) == 8 && sizeof(exp10(1.0f)) == 4 && sizeof(max(1.0f, 2.0f)) == 4 && sizeof(fma(1.0f, 1.0f, 1.0f)) == 4, "overloads go by type");
-extern "C" __global__ void maths(const float* __restrict__ x0, const double* __restrict__ x1, float* y0, double* y1) {
+struct alignas(16) Four {
+    float of[4];
+};
+static_assert(sizeof(tanh(1.0f)) == 4 && sizeof(tanh(1.0)) == 8 && sizeof(exp10(1.0f)) == 4 &&
+                  sizeof(max(1.0f, 2.0f)) == 4 && sizeof(fma(1.0f, 1.0f, 1.0f)) == 4,
+    "overloads go by type");
+extern "C" __global__ void maths(
+    const float* __restrict__ x0, const double* __restrict__ x1, float* y0, double* y1) {
     int i = threadIdx.x, n = blockDim.x;
     float x = x0[i];
     double z = x1[i];
-    y0[i] = tanh(x) + tanhf(x) + exp(x) + min(x, 1.0f) + fmax(x, 0.5f) + rsqrt(x) + __fdividef(x, 3.0f) + normcdf(x) + fma(x, x, x) + copysign(x, -1.0f);
+    y0[i] = tanh(x) + tanhf(x) + exp(x) + min(x, 1.0f) + fmax(x, 0.5f) + rsqrt(x) + __fdividef(x, 3.0f) +
+            normcdf(x) + fma(x, x, x) + copysign(x, -1.0f);
     y0[n + i] = __uint_as_float(__float_as_uint(x) ^ 0x80000000u);
     y0[2 * n + i] = isnan(x) + isinf(x) + 2 * isfinite(x) + (signbit(x) ? 1 : 0);
     y1[i] = tanh(z) + log1p(z) + max(z, 1.0) + fmin(z, 0.5) + rsqrt(z) + normcdf(z) + erf(z) + pow(z, 3.0);
@@ -442,7 +464,10 @@ def test_mathematics_goes_by_type() -> None:
 
 
 WRONG = r"""
-extern "C" __global__ void behind_shared(int offset) { DYNAMIC_SHARED(memory); memory[static_cast<int>(threadIdx.x) + offset] = 1; }
+extern "C" __global__ void behind_shared(int offset) {
+    DYNAMIC_SHARED(memory);
+    memory[static_cast<int>(threadIdx.x) + offset] = 1;
+}
 extern "C" __global__ void behind_array(float* y0, int n) { y0[n] = 1.0f; }
 extern "C" __global__ void bad_address(float* y0) { y0[1ll << 40] = 1.0f; }
 extern "C" __global__ void returns() {
@@ -450,21 +475,20 @@ extern "C" __global__ void returns() {
     __syncthreads();
 }
 extern "C" __global__ void parts() {
-    if (threadIdx.x < 32)
-        __syncthreads();
-    else
-        __syncthreads();
+    if (threadIdx.x < 32) __syncthreads();
+    else __syncthreads();
 }
 extern "C" __global__ void lanes_part(float* y0) {
     if (threadIdx.x < 16) y0[0] = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
-    else
-        __syncwarp();
+    else __syncwarp();
 }
 extern "C" __global__ void lanes_missing(float* y0) {
     if (threadIdx.x < 16) y0[0] = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
 }
 extern "C" __global__ void few(float* y0) { y0[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1.0f, 16); }
-extern "C" __global__ void misaligned(const float* x0, float4* y0) { y0[0] = *reinterpret_cast<const float4*>(x0 + 1); }
+extern "C" __global__ void misaligned(const float* x0, float4* y0) {
+    y0[0] = *reinterpret_cast<const float4*>(x0 + 1);
+}
 extern "C" __global__ void overflows(int* y0, int n) { y0[0] = n * 65536; }
 extern "C" __global__ void zero_divides(int* y0, int n) { y0[0] = 1 / n; }
 extern "C" __global__ void indexes(float* y0, int n) {
@@ -474,7 +498,10 @@ extern "C" __global__ void indexes(float* y0, int n) {
 }
 __device__ __forceinline__ float deep(int n, float x) { return n ? deep(n - 1, x + 1.0f) * 1.5f + x : x; }
 extern "C" __global__ void recursion(float* y0, int n) { y0[0] = deep(n, 1.0f); }
-extern "C" __global__ void uninitialised(float* y0) { DYNAMIC_SHARED(memory); y0[threadIdx.x] = reinterpret_cast<float*>(memory)[threadIdx.x]; }
+extern "C" __global__ void uninitialised(float* y0) {
+    DYNAMIC_SHARED(memory);
+    y0[threadIdx.x] = reinterpret_cast<float*>(memory)[threadIdx.x];
+}
 """
 
 
@@ -487,8 +514,8 @@ extern "C" __global__ void uninitialised(float* y0) { DYNAMIC_SHARED(memory); y0
         ("behind_array", 1, [np.zeros(5, np.float32), int_(5)], r"bytes behind array 0 of shape \(5,\)"),
         ("behind_array", 1, [np.zeros(5, np.float32), int_(-1)], r"bytes before array 0 of shape \(5,\)"),
         ("bad_address", 1, [np.zeros(1, np.float32)], r"thread \(0, 0, 0\) of block \(0, 0, 0\): crashed"),
-        ("returns", 64, [], r"63 wait at __syncthreads\(\) of line 7, 1 have returned"),
-        ("parts", 64, [], r"comes to __syncthreads\(\) while thread .* waits at that of line 1[13]"),
+        ("returns", 64, [], r"63 wait at __syncthreads\(\) of line 10, 1 have returned"),
+        ("parts", 64, [], r"comes to __syncthreads\(\) while thread .* waits at that of line 1[34]"),
         (
             "lanes_part",
             32,
@@ -506,11 +533,11 @@ extern "C" __global__ void uninitialised(float* y0) { DYNAMIC_SHARED(memory); y0
             "misaligned",
             1,
             [np.zeros(8, np.float32), np.zeros(4, np.float32)],
-            r"line 24: uses an address that is not aligned",
+            r"line 25: uses an address that is not aligned",
         ),
         ("overflows", 1, [np.zeros(1, np.int32), int_(65536)], "a signed product overflows"),
         ("zero_divides", 1, [np.zeros(1, np.int32), int_(0)], "division by zero"),
-        ("indexes", 1, [np.zeros(1, np.float32), int_(4)], r"line 29: an index out of the bounds"),
+        ("indexes", 1, [np.zeros(1, np.float32), int_(4)], r"line 31: an index out of the bounds"),
         ("recursion", 1, [np.zeros(1, np.float32), int_(1000000)], r"stack|crashed"),
     ],
 )

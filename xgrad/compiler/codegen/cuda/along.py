@@ -23,9 +23,15 @@ LONGEST_SUM, LONGEST_CHOICE = 1024, 65536
 
 ALONG = r"""
 // Cumulative sums and products, from `total` on.
-struct Added { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return added(x, y); } };
-struct Multiplied { template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return multiplied(x, y); } };
-template <int n, class F, class T, class S> __device__ __forceinline__ void accumulate(F f, S total, const T* x, long long along, S* out, long long step) {
+struct Added {
+    template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return added(x, y); }
+};
+struct Multiplied {
+    template <class T> __device__ __forceinline__ T operator()(T x, T y) const { return multiplied(x, y); }
+};
+template <int n, class F, class T, class S>
+__device__ __forceinline__ void accumulate(
+    F f, S total, const T* x, long long along, S* out, long long step) {
     for (int i = 0; i < n; ++i) {
         total = f(total, static_cast<S>(x[i * along]));
         out[i * step] = total;
@@ -33,7 +39,9 @@ template <int n, class F, class T, class S> __device__ __forceinline__ void accu
 }
 
 // Whether x is larger than y, or smaller; NaN is better than any number.
-template <bool largest, class T> __device__ __forceinline__ bool better(T x, T y) { return (largest ? x > y : x < y) || (x != x && y == y); }
+template <bool largest, class T> __device__ __forceinline__ bool better(T x, T y) {
+    return (largest ? x > y : x < y) || (x != x && y == y);
+}
 
 // The best element so far, and where it is: of equal ones the first.
 template <bool largest, class T> struct Best {
@@ -46,7 +54,7 @@ template <bool largest, class T> struct Best {
         }
     }
     __device__ __forceinline__ void over_warp() {
-        #pragma unroll
+#pragma unroll
         for (int apart = 16; apart > 0; apart /= 2) {
             const T x = __shfl_xor_sync(0xffffffffu, value, apart);
             meet(x, __shfl_xor_sync(0xffffffffu, place, apart));
@@ -57,15 +65,19 @@ template <bool largest, class T> struct Best {
         over_warp();
         if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = *this;
         __syncthreads();
-        #pragma unroll
+#pragma unroll
         for (int warp = 0; warp < threads / 32; ++warp) meet(shared[warp].value, shared[warp].place);
         __syncthreads();
     }
 };
 
-// Where the elements of a line are in their order, by insertion; equal ones stay as they are, and NaN is the largest.
-template <bool down, class T> __device__ __forceinline__ bool comes_first(T x, T y) { return down ? better<true>(x, y) : x < y || (y != y && x == x); }
-template <bool down, int n, class T> __device__ __forceinline__ void sort_places(const T* x, long long along, int (&places)[n]) {
+// Where the elements of a line are in their order, by insertion; equal ones stay as they are, and NaN is the
+// largest.
+template <bool down, class T> __device__ __forceinline__ bool comes_first(T x, T y) {
+    return down ? better<true>(x, y) : x < y || (y != y && x == x);
+}
+template <bool down, int n, class T>
+__device__ __forceinline__ void sort_places(const T* x, long long along, int (&places)[n]) {
     T sorted[n];
     for (int i = 0; i < n; ++i) {
         const T value = x[i * along];
