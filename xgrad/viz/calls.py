@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..backends import device_of
 from ..compiler.printing.spelling import shown
-from ..core.context import mode
 from ..core.recording import Recorded
-from ..core.rules import deriv
 from ..core.tensor import Tensor
 from ..transforms import Graph, GraphNode
 from ..transforms.deriv_calls import deriv_step
@@ -25,26 +21,33 @@ def add_calls(
     *,
     numbers: bool,
 ) -> None:
-    """Write the call of `deriv` in every box that has a gradient; with `numbers`, find what it gives."""
+    """Write the call of `deriv` in every box that has a gradient; with `numbers`, what it gives as well."""
     reached: set[GraphNode] = set()
+    given = dict(_given(g)) if numbers else {}
     for stage in reversed(g.nodes):
         box = boxes.get(stage)
         if box is None or box.grad is None or stage.node is None or stage.node.op is None:
             continue
-        operands = operands_of(stage)
         if stage.op == "item":
             whole = box.inputs[0].name if box.inputs else "?"
             box.call = f"d{whole}[{stage.params['i']}] = d{box.name}"
             continue
-        given = _given(stage) if numbers and isinstance(stage.node, Recorded) else {}
+        operands, gives = operands_of(stage), given.get(stage, {})
         targets = {
             i: v
             for i, v in enumerate(operands)
-            if isinstance(v, GraphNode) and v.grad is not None and (i in given or not given)
+            if isinstance(v, GraphNode) and v.grad is not None and (i in gives or not gives)
         }
         box.call = _text(stage, operands, targets, adds=not reached.isdisjoint(targets.values()))
-        box.given = tuple((boxes[v], given[i]) for i, v in targets.items() if v in boxes and i in given)
+        box.given = tuple((boxes[v], gives[i]) for i, v in targets.items() if v in boxes and i in gives)
         reached.update(targets.values())
+
+
+def _given(g: Graph) -> Iterator[tuple[GraphNode, dict[int, Tensor]]]:
+    """What each call gives, by the place of the operand, if the graph has gradients and keeps its values."""
+    if g.output.grad is not None and isinstance(g.output.node, Recorded):
+        for step in g.backward(g.output.grad):
+            yield step.stage, {c.operand: c.value for c in step.contributions}
 
 
 def _text(stage: GraphNode, operands: tuple[Any, ...], targets: dict[int, GraphNode], adds: bool) -> str:
@@ -54,31 +57,3 @@ def _text(stage: GraphNode, operands: tuple[Any, ...], targets: dict[int, GraphN
     if len(names) > FEW:  # such as the states that are stacked after a loop
         return f"{few([name or '_' for name in gradients])} = deriv({dz}, ({few(names)}), …)"
     return deriv_step(dz, names, gradients, stage.node.op, stage.params, adds=adds)
-
-
-def _given(stage: GraphNode) -> dict[int, Tensor]:
-    """What the call of `deriv` gives, by the place of the operand."""
-    op, operands = stage.node.op, [v.value if isinstance(v, GraphNode) else v for v in stage.operands]
-    if any(v is None for v in operands) or stage.value is None:
-        return {}
-    values = [v if isinstance(v, Tensor | int | float | complex) else _tensor(v) for v in operands]
-    try:
-        with mode(record=False, grad=False), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a gradient that nobody needs, such as that of an exponent
-            x, y = (tuple(values), None) if op.variadic else (*values, None)[:2]
-            found = deriv(stage.grad, x, y, _Named(op), z=stage.value, **stage.params)
-    except Exception:  # an op that cannot be asked alone, such as a gate whose operands are freed
-        return {}
-    return {i: g for i, g in enumerate(found) if g is not None}
-
-
-class _Named:
-    """An op as `deriv` finds it, whatever its name."""
-
-    def __init__(self, entry: Any) -> None:
-        self.entry = entry
-
-
-def _tensor(array: Any) -> Any:
-    device = device_of(array)
-    return array if device is None else Tensor(array, device)
